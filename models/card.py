@@ -1,0 +1,350 @@
+"""The card: one YAML file that says what a model is, can do and costs, and where each figure is from.
+
+A card has offers (ways to run it); an offer has modes (rows of *joint* limits: 1080p may allow 6 s only).
+Every block that holds figures is `Sourced`: it names its source and the day it was checked, and says
+`inferred: true` when nobody published it.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from models.types import CameraMove, TaskType
+
+
+class Block(BaseModel):
+    """Strict base: an unknown key is an error, not a silent typo."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Sourced(Block):
+    """A block of figures from one source."""
+
+    source: str = Field(min_length=3)
+    checked_at: date
+    inferred: bool = False
+
+
+class Licence(Sourced):
+    """Terms of the weights or of the API."""
+
+    id: str
+    commercial: Literal["yes", "no", "threshold", "unknown"]
+    note: str = ""
+
+
+class Weights(Sourced):
+    """Where the weights are. A hub id is loaded only at a pinned `revision` (40 hex digits)."""
+
+    kind: Literal["open", "api", "none"]
+    hub_id: str | None = None
+    revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
+    pipeline: str | None = None
+    """diffusers class that runs them."""
+    bytes: int | None = None
+    """Size of all components in memory at their run precision."""
+
+
+class Camera(Sourced):
+    """How the camera is steered.
+
+    `parameter`, `brackets` and `native` are real interfaces; `prompt` is words that the model may follow.
+    """
+
+    kind: Literal["none", "prompt", "parameter", "brackets", "native"]
+    moves: tuple[CameraMove, ...] = ()
+    max_moves: int = 1
+
+    @property
+    def explicit(self) -> bool:
+        """True when a move is an input of the model and not a hope in the prompt."""
+        return self.kind in {"parameter", "brackets", "native"}
+
+
+Need = Literal["none", "optional", "required"]
+
+
+class Controls(Sourced):
+    """What can be given beside photograph and prompt."""
+
+    camera: Camera
+    prompt: bool = True
+    """False: the model reads no words at all."""
+    last_image: Need = "none"
+    driving_video: Need = "none"
+    audio_in: Need = "none"
+    audio_out: Literal["none", "native"] = "none"
+    negative_prompt: bool = False
+    seed: bool = True
+
+
+class InputImage(Sourced):
+    """What photographs the model takes, in pixels."""
+
+    min_side: int = 1
+    max_side: int = 16384
+    aspect_min: float = 0.05
+    aspect_max: float = 20.0
+
+
+class AreaSizes(Block):
+    """Any size on the lattice up to `pixels`, as open models accept."""
+
+    kind: Literal["area"]
+    pixels: int
+    """Largest area the mode was trained for."""
+    min_pixels: int
+    multiple: int
+    aspect_min: float = 0.25
+    aspect_max: float = 4.0
+
+
+class ListedSizes(Block):
+    """Exactly these sizes, as APIs accept."""
+
+    kind: Literal["list"]
+    sizes: tuple[tuple[int, int], ...] = Field(min_length=1)
+
+
+class LatticeFrames(Block):
+    """`step * n + offset` frames between `min` and `max`."""
+
+    kind: Literal["lattice"]
+    step: int = Field(ge=1)
+    offset: int = Field(ge=0)
+    min: int = Field(ge=1)
+    max: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _on_lattice(self) -> LatticeFrames:
+        for name, value in (("min", self.min), ("max", self.max)):
+            if (value - self.offset) % self.step:
+                raise ValueError(f"{name}={value} is not {self.step}k+{self.offset}")
+        if self.min > self.max:
+            raise ValueError("min exceeds max")
+        return self
+
+
+class ListedSeconds(Block):
+    """Exactly these durations, at the mode's fps."""
+
+    kind: Literal["seconds"]
+    values: tuple[float, ...] = Field(min_length=1)
+
+
+class RangeSeconds(Block):
+    """Durations from `min` to `max` in steps of `step`."""
+
+    kind: Literal["range"]
+    min: float
+    max: float
+    step: float = 1.0
+
+
+class Mode(Sourced):
+    """One row of joint limits."""
+
+    name: str
+    sizes: Annotated[AreaSizes | ListedSizes, Field(discriminator="kind")]
+    length: Annotated[LatticeFrames | ListedSeconds | RangeSeconds, Field(discriminator="kind")]
+    fps: tuple[float, ...] = Field(min_length=1)
+    """Frame rates that the model itself makes; the first is its own."""
+    max_segments: int = 1
+    """How many native lengths may be chained (last frame becomes the next photograph)."""
+    interpolate_to: float | None = None
+    """Highest fps reached by in-between frames; None: no interpolation."""
+    needs: tuple[Literal["last_image", "driving_video", "audio"], ...] = ()
+    excludes: tuple[Literal["last_image", "driving_video", "audio"], ...] = ()
+
+
+class Sampling(Sourced):
+    """How many steps and passes a clip takes."""
+
+    steps: int
+    guidance: float
+    passes_per_step: int
+    """Transformer passes per denoising step (2 with classifier-free guidance, 1 without)."""
+    flow_shift: float | None = None
+
+
+class PricePerSecond(Sourced):
+    """USD per second of delivered clip."""
+
+    kind: Literal["per_second"]
+    usd: float
+
+
+class PricePerClip(Sourced):
+    """USD per clip."""
+
+    kind: Literal["per_clip"]
+    usd: float
+
+
+class PricePerGpuSecond(Sourced):
+    """Priced by the GPU type's hourly rate (see `gpus.yaml`) times GPU-seconds used."""
+
+    kind: Literal["gpu"]
+
+
+class ApiLatency(Sourced):
+    """Wall seconds of a hosted call: lognormal with this median and p95."""
+
+    p50: float
+    p95: float
+
+
+class Offer(Block):
+    """One way to run a card."""
+
+    id: str
+    backend: Literal["local", "engine", "replicate", "fal", "vendor"]
+    runner: str | None = None
+    """For local offers: the module under `models.runners` (or an entry point) that makes the clip."""
+    modes: tuple[Mode, ...] = Field(min_length=1)
+    sampling: Sampling | None = None
+    price: Annotated[
+        PricePerSecond | PricePerClip | PricePerGpuSecond | None, Field(discriminator="kind")
+    ] = None
+    latency: ApiLatency | None = None
+    default_gpu: str | None = None
+    """GPU type (key of gpus.yaml) assumed by a dry run over every card."""
+    degrees: tuple[int, ...] = (1,)
+    """GPU counts that one clip can run on."""
+    label: str = ""
+    """What a person must know before choosing it, such as that nothing is generated."""
+
+
+class Transformer(Sourced):
+    """Shape of the denoiser, from which FLOPs, bytes and memory follow (see `models.cost`)."""
+
+    kind: Literal["wan", "ltx", "unet"]
+    params: int
+    """Parameters of one expert."""
+    experts: int = 1
+    width: int | None = None
+    mlp: int | None = None
+    layers: int | None = None
+    heads: int | None = None
+    text_tokens: int = 0
+    image_tokens: int = 0
+    temporal_compression: int = 4
+    spatial_compression: int = 8
+    patch: int = 1
+    flops_per_forward: float | None = None
+    """For UNets, FLOPs of one forward at `reference` (width, height, frames); scaled by pixels x frames."""
+    reference: tuple[int, int, int] | None = None
+    activation_bytes_per_token_width: float = 22.0
+
+
+class Vae(Sourced):
+    """kFLOP per pixel and frame of the codec."""
+
+    decode_kflop: float
+    encode_kflop: float
+    encodes_all_frames: bool = False
+
+
+class Rendering(Sourced):
+    """Cost of a renderer without a network: CPU seconds per megapixel of output frames."""
+
+    seconds_per_megapixel: float
+    fixed_seconds: float
+
+
+class Cost(Block):
+    """What one clip costs in arithmetic; exactly one of `transformer` and `rendering`."""
+
+    transformer: Transformer | None = None
+    vae: Vae | None = None
+    rendering: Rendering | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Cost:
+        if (self.transformer is None) == (self.rendering is None):
+            raise ValueError("give exactly one of transformer and rendering")
+        if self.transformer is not None and self.vae is None:
+            raise ValueError("a transformer needs its vae")
+        return self
+
+
+class Quality(Sourced):
+    """Prior of how good clips look: Elo on one board, with its uncertainty.
+
+    `dynamic_degree` is VBench's share of clips that really move (0-1), when known.
+    """
+
+    elo: float
+    sd: float = Field(gt=0)
+    board: str
+    dynamic_degree: float | None = None
+
+
+StrengthTag = Literal[
+    "portrait",
+    "group",
+    "landscape",
+    "product",
+    "historic",
+    "fashion",
+    "cinematic_camera",
+    "ambient_motion",
+    "speed",
+    "batch",
+]
+
+
+class Strength(Sourced):
+    """A weighted, weak prior: this model is said to be good (or bad) at something."""
+
+    tag: StrengthTag
+    weight: float = Field(ge=-1, le=1)
+
+
+class Card(Block):
+    """One model."""
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
+    title: str
+    family: str
+    vendor: str
+    makes: Literal["generated", "rendered"]
+    """`rendered`: the photograph is moved, nothing is generated."""
+    status: Literal["live", "preview", "legacy", "deprecated", "retired"]
+    checked_at: date
+    retires_on: date | None = None
+    replacement: str | None = None
+    tasks: tuple[TaskType, ...] = Field(min_length=1)
+    licence: Licence
+    weights: Weights
+    controls: Controls
+    input_image: InputImage
+    offers: tuple[Offer, ...] = Field(min_length=1)
+    cost: Cost | None = None
+    quality: Quality
+    strengths: tuple[Strength, ...] = ()
+    weaknesses: tuple[str, ...] = ()
+    summary: str
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Card:
+        if self.status == "retired" and self.replacement is None and self.retires_on is None:
+            raise ValueError("a retired card names retires_on or its replacement")
+        ids = [offer.id for offer in self.offers]
+        if len(set(ids)) != len(ids):
+            raise ValueError(f"offer ids repeat: {ids}")
+        for offer in self.offers:
+            if offer.backend == "local" and self.cost is None:
+                raise ValueError(f"offer {offer.id} is local: the card needs a cost block")
+        return self
+
+    def offer(self, offer_id: str) -> Offer:
+        """The offer of that id; raises `KeyError` naming those that exist."""
+        for offer in self.offers:
+            if offer.id == offer_id:
+                return offer
+        raise KeyError(f"{self.id} has no offer {offer_id!r}; it has {[o.id for o in self.offers]}")

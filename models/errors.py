@@ -1,0 +1,206 @@
+"""The one error hierarchy of the product.
+
+Every error has a stable `code` (part of the API), an HTTP status used when a client caused or can see
+it, and a `disposition` that tells the dispatcher what to do with the attempt that raised it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class Disposition(StrEnum):
+    """What the dispatcher does with a job after an attempt failed."""
+
+    RETRY = "retry"
+    """The same candidate may succeed elsewhere or later (a lost process, a full disk)."""
+    FALLBACK = "fallback"
+    """This offer cannot do this job (input refused, out of memory at this size): try the next one."""
+    FAIL = "fail"
+    """No candidate can do this job: tell the client now."""
+
+
+class I2VError(Exception):
+    """Base of all product errors.
+
+    `param` names the offending request field; `allowed` lists what would have been accepted.
+    """
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    disposition: ClassVar[Disposition] = Disposition.FAIL
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, message: str, *, param: str | None = None, allowed: object | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.allowed = allowed
+
+
+# --- what a client did -----------------------------------------------------------------------
+
+
+class InvalidRequest(I2VError):
+    """A field is missing, malformed or out of range."""
+
+    code = "invalid_request"
+    status = 400
+    title = "Invalid request"
+
+
+class InvalidImage(InvalidRequest):
+    """The upload is not a photograph that the product accepts."""
+
+    code = "invalid_image"
+    title = "Invalid image"
+
+
+class PayloadTooLarge(I2VError):
+    """The body or the decoded image exceeds a limit."""
+
+    code = "payload_too_large"
+    status = 413
+    title = "Payload too large"
+
+
+class UnknownModel(InvalidRequest):
+    """`model` names no card of the catalog."""
+
+    code = "unknown_model"
+    status = 404
+    title = "Unknown model"
+
+
+class NoRoute(I2VError):
+    """No model can do what was asked; the decision with counter-offers rides along."""
+
+    code = "no_route"
+    status = 422
+    title = "No model can do this"
+
+    def __init__(self, message: str, *, decision: object = None, param: str | None = None) -> None:
+        super().__init__(message, param=param)
+        self.decision = decision
+
+
+class JobNotFound(I2VError):
+    """The job does not exist, or belongs to another tenant."""
+
+    code = "job_not_found"
+    status = 404
+    title = "Job not found"
+
+
+class NotReady(I2VError):
+    """The clip (or variant) asked for does not exist yet, or never will."""
+
+    code = "not_ready"
+    status = 404
+    title = "Not ready"
+
+
+class IdempotencyMismatch(I2VError):
+    """The same `Idempotency-Key` came with another request."""
+
+    code = "idempotency_mismatch"
+    status = 422
+    title = "Idempotency key reused"
+
+
+class StoreUnavailable(I2VError):
+    """The job store could not be written in time; nothing was accepted."""
+
+    code = "store_unavailable"
+    status = 503
+    title = "Job store unavailable"
+    disposition = Disposition.RETRY
+
+
+class MediaUnavailable(I2VError):
+    """The media store refused a read or write (full disk, missing bucket)."""
+
+    code = "media_unavailable"
+    status = 503
+    title = "Media store unavailable"
+    disposition = Disposition.RETRY
+
+
+class ConfigError(I2VError):
+    """A card, profile, serve_config.yaml or environment value is wrong."""
+
+    code = "config_error"
+    title = "Configuration error"
+
+
+# --- what a run can meet ---------------------------------------------------------------------
+
+
+class RunnerError(I2VError):
+    """Base of errors raised while a clip is made."""
+
+    code = "runner_error"
+    title = "Generation failed"
+    disposition = Disposition.RETRY
+
+
+class Cancelled(RunnerError):
+    """The cancel flag was seen at a step boundary."""
+
+    code = "cancelled"
+    title = "Cancelled"
+    disposition = Disposition.FAIL
+
+
+class OutOfMemory(RunnerError):
+    """The accelerator or host ran out of memory at this geometry; the replica is recycled."""
+
+    code = "out_of_memory"
+    title = "Out of memory"
+    disposition = Disposition.FALLBACK
+
+
+class CheckpointMissing(RunnerError):
+    """The weights are not where the card or the operator says, or are not safetensors."""
+
+    code = "checkpoint_missing"
+    title = "Checkpoint missing"
+    disposition = Disposition.FALLBACK
+
+
+class InputRefused(RunnerError):
+    """This model does not accept this photograph, prompt or control."""
+
+    code = "input_refused"
+    title = "Input refused by the model"
+    disposition = Disposition.FALLBACK
+
+
+class EncodeFailed(RunnerError):
+    """The frames could not be written as the promised MP4."""
+
+    code = "encode_failed"
+    title = "Encoding failed"
+
+
+class RankLost(RunnerError):
+    """A rank process died; its gang is rebuilt and the clip runs again."""
+
+    code = "rank_lost"
+    title = "Rank lost"
+
+
+class Stalled(RunnerError):
+    """No step finished within three times the predicted step time."""
+
+    code = "stalled"
+    title = "Stalled"
+
+
+class StaleFence(I2VError):
+    """A write carried a fence that a later attempt has overtaken; it was refused."""
+
+    code = "stale_fence"
+    status = 409
+    title = "Stale fence"

@@ -1,0 +1,1 @@
+"""Local generation: torch lives here and nowhere else."""

@@ -1,0 +1,119 @@
+"""What a rank process asks of a runner, and what it hears while a clip is made.
+
+A runner is loaded once, then makes one clip at a time. It reports through `RunMonitor`, whose `step`
+raises `Cancelled` when the job was cancelled: a runner calls it at every denoising step (or rendered
+frame) and lets the exception through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from models.card import Card, Offer
+    from models.types import CameraMove, ClipPlan, Intensity
+
+    Frame = NDArray[np.uint8]
+    """One picture: uint8, height x width x 3, RGB."""
+
+
+class Stage(StrEnum):
+    """Stages of a run, in order, as clients see them in `progress_detail.stage`."""
+
+    QUEUED = "queued"
+    LOADING = "loading"
+    ENCODING_INPUT = "encoding_input"
+    DENOISING = "denoising"
+    RENDERING = "rendering"
+    DECODING = "decoding"
+    MUXING = "muxing"
+    STORING = "storing"
+
+
+class RunMonitor(Protocol):
+    """How a runner tells its rank where it is."""
+
+    def stage(self, stage: Stage) -> None:
+        """Enter a stage; raises `Cancelled` when the job was cancelled."""
+        ...
+
+    def step(self, done: int, total: int, preview: Frame | None = None) -> None:
+        """Report `done` of `total` steps, with a preview picture when one is at hand.
+
+        Raises `Cancelled` when the job was cancelled.
+        """
+        ...
+
+    def wants_preview(self) -> bool:
+        """True when enough time has passed that computing another preview picture is worth it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """One clip to make: the plan decides the shape, never the runner.
+
+    `image` (and `last_image`) are already upright RGB; the runner fits them to `plan.native` as
+    `plan.framing` says. `steps` and `guidance` None mean the offer's own.
+    """
+
+    image: Image.Image
+    prompt: str
+    plan: ClipPlan
+    seed: int
+    negative_prompt: str = ""
+    last_image: Image.Image | None = None
+    camera: tuple[CameraMove, ...] = ()
+    intensity: Intensity | None = None
+    faces: tuple[tuple[float, float, float, float], ...] = ()
+    """Faces found in the photograph: x, y, width, height as shares of the photograph."""
+    steps: int | None = None
+    guidance: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """The finished clip as frames: exactly `plan.effective.num_frames` of its size, RGB uint8.
+
+    `frames` may be a generator (rendered or decoded while it is encoded): it is consumed once.
+    """
+
+    frames: Iterator[Frame]
+    notes: tuple[str, ...] = field(default=())
+
+
+class Runner(Protocol):
+    """One model (or renderer) ready to make clips in this process."""
+
+    def generate(self, request: RunRequest, monitor: RunMonitor) -> RunResult:
+        """Make one clip.
+
+        Raises:
+            Cancelled: the monitor saw the cancel flag.
+            OutOfMemory: this geometry does not fit; the process should be recycled.
+            InputRefused: this model cannot take this photograph or prompt.
+        """
+        ...
+
+    def unload(self) -> None:
+        """Free weights and caches."""
+        ...
+
+
+class RunnerFactory(Protocol):
+    """What `models.runners.<name>` exports as `load`.
+
+    `checkpoint` is a local directory, or None for the card's hub id at its pinned revision; `device`
+    is a torch device string. Raises `CheckpointMissing` when the weights cannot be had.
+    """
+
+    def __call__(self, card: Card, offer: Offer, *, checkpoint: str | None, device: str) -> Runner:
+        """Load the weights; slow, once per rank process."""
+        ...

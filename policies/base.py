@@ -1,0 +1,280 @@
+"""What every policy sees and says: the request, the features, the fleet, candidates, scores, the decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from models.types import (
+    CameraMove,
+    CameraWish,
+    ClipPlan,
+    ClipWish,
+    Intensity,
+    Objective,
+    Priority,
+    Residency,
+    Size,
+    TaskType,
+)
+
+if TYPE_CHECKING:
+    from models.card import Card, Mode, Offer
+
+Subject = Literal["portrait", "group", "landscape", "product", "other"]
+Orientation = Literal["portrait", "landscape", "square"]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFeatures:
+    """What was read from the photograph (upright). Shares are of the photograph's area or side, 0-1."""
+
+    width: int
+    height: int
+    orientation: Orientation
+    faces: tuple[tuple[float, float, float, float], ...] = ()
+    """x, y, width, height of each face as shares of the photograph's sides."""
+    largest_face: float = 0.0
+    """Area share of the largest face."""
+    sharpness: float | None = None
+    """Variance of the Laplacian at a fixed working size; None when not measured."""
+    exposure: float | None = None
+    """Mean luma, 0-1."""
+    contrast: float | None = None
+    """Share of clipped pixels, 0-1."""
+    horizon: float | None = None
+    """Height of a horizon as share of the height from the top, when one was found."""
+    subject: Subject = "other"
+    subject_confidence: float = 0.0
+
+    @property
+    def size(self) -> Size:
+        """Pixels."""
+        return Size(self.width, self.height)
+
+    @property
+    def face_count(self) -> int:
+        """How many faces."""
+        return len(self.faces)
+
+
+@dataclass(frozen=True, slots=True)
+class PromptFeatures:
+    """What was read from the words."""
+
+    camera: tuple[CameraMove, ...] = ()
+    subject_motion: tuple[str, ...] = ()
+    environment_motion: tuple[str, ...] = ()
+    intensity: Intensity | None = None
+    """None: the words do not say."""
+    wants_audio: bool = False
+    wants_loop: bool = False
+    motion_count: int = 0
+    """Number of competing motions."""
+    is_caption: bool = False
+    """True when the words say what is seen but not what happens."""
+    words: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Everything read from photograph and words, with advice for the person."""
+
+    image: ImageFeatures
+    prompt: PromptFeatures
+    advice: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRequest:
+    """What is asked, without bytes: all that a decision may depend on."""
+
+    features: Features
+    wish: ClipWish = field(default_factory=ClipWish)
+    task: TaskType = TaskType.TI2V
+    model: str = "auto"
+    objective: Objective = Objective.BALANCED
+    camera: tuple[CameraWish, ...] = ()
+    """Explicit controls; camera words in the prompt are in `features` and only a preference."""
+    motion: Intensity | None = None
+    deadline_s: float | None = None
+    """Seconds from now until the clip must be there."""
+    max_cost_usd: float | None = None
+    priority: Priority = Priority.NORMAL
+    residency: Residency = Residency.ANY
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    has_last_image: bool = False
+    has_driving_video: bool = False
+    has_audio: bool = False
+    generate_audio: bool = False
+    tenant: str = "default"
+
+
+class Backlog(Protocol):
+    """Predicted work that waits for a pool."""
+
+    def ahead_of(self, due: float, priority: Priority) -> float:
+        """GPU-group seconds that will run before a job of that priority due at `due`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The replicas of one Serve application that run one offer (or a hosted account)."""
+
+    name: str
+    model: str
+    offer: str
+    gpu: str
+    """GPU type, a key of gpus.yaml (`cpu` for a laptop)."""
+    gang_size: int = 1
+    replicas: int = 0
+    """Live replicas."""
+    max_replicas: int = 1
+    busy_seconds: tuple[float, ...] = ()
+    """Predicted seconds until each busy replica is free; idle ones are absent."""
+    queued_seconds: float = 0.0
+    """Predicted seconds of queued work that is already promised to this pool."""
+    cold_start_s: float = 0.0
+    """Predicted seconds until a replica that does not exist yet can run (0 replicas)."""
+    healthy: bool = True
+    reason: str = ""
+    """Why it is not healthy."""
+    speed: float = 1.0
+    """Calibrated actual over predicted seconds (above 1: slower than the formula)."""
+    sigma: float = 0.05
+    """Standard deviation of ln(actual / predicted)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What can run now: pools by (model, offer)."""
+
+    pools: tuple[Pool, ...]
+    now: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a candidate would deliver. Seconds are wall; `quality` is the expected preference, 0-1."""
+
+    seconds: float
+    wait_seconds: float
+    usd: float
+    gpu_seconds: float
+    quality: float
+    on_time: float
+    """Probability that the deadline is met (1.0 when there is none)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One scorer's word on one candidate: value in [0, 1] (clamped) and why."""
+
+    value: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Offer x geometry x GPU count, with its prediction."""
+
+    card: Card
+    offer: Offer
+    mode: Mode
+    plan: ClipPlan
+    gpus: int
+    pool: Pool
+    prediction: Prediction
+
+    @property
+    def key(self) -> str:
+        """Stable name for ties and logs."""
+        return f"{self.card.id}/{self.offer.id}/{self.mode.name}@{self.pool.name}x{self.gpus}"
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A candidate with its scores and utility."""
+
+    candidate: Candidate
+    utility: float
+    scores: Mapping[str, tuple[Score, float]]
+    """By scorer name: the score and its weight in the profile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An offer (or candidate) that a filter took out, and why."""
+
+    model: str
+    offer: str
+    filter: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CounterOffer:
+    """A change to the request under which something fits."""
+
+    change: str
+    chosen: Scored
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The outcome: chosen (or None), ordered fallbacks, all candidates, all rejections."""
+
+    profile: str
+    features: Features
+    chosen: Scored | None
+    fallbacks: tuple[Scored, ...] = ()
+    candidates: tuple[Scored, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
+    counter_offers: tuple[CounterOffer, ...] = ()
+    advice: tuple[str, ...] = ()
+
+
+class OfferFilter(Protocol):
+    """Takes an offer out before geometry is planned (cheap facts of card and offer).
+
+    Returns the reason for rejection, or None to keep it. The reason is a full sentence with figures.
+    """
+
+    name: str
+
+    def reject_offer(self, request: RouteRequest, card: Card, offer: Offer) -> str | None:
+        """Why this offer is no answer, or None."""
+        ...
+
+
+class CandidateFilter(Protocol):
+    """Takes a planned candidate out (needs geometry, price or prediction)."""
+
+    name: str
+
+    def reject(self, request: RouteRequest, candidate: Candidate) -> str | None:
+        """Why this candidate is no answer, or None."""
+        ...
+
+
+class Scorer(Protocol):
+    """Scores all candidates at once, so that it may compare them. One Score per candidate, in order."""
+
+    name: str
+
+    def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> Sequence[Score]:
+        """One score per candidate, in order."""
+        ...
+
+
+class Picker(Protocol):
+    """Orders scored candidates, best first; must be deterministic for equal inputs."""
+
+    name: str
+
+    def order(self, request: RouteRequest, scored: Sequence[Scored]) -> Sequence[Scored]:
+        """All of `scored`, best first."""
+        ...

@@ -1,0 +1,217 @@
+"""The face of the job store; `router.jobs.sql` is the one implementation (SQLite and PostgreSQL)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from models.errors import Disposition
+from router.jobs.records import (
+    Attempt,
+    Beat,
+    Calibration,
+    Created,
+    Event,
+    Job,
+    JobStatus,
+    Json,
+    NewJob,
+    Observation,
+    Page,
+    PoolRecord,
+    Progress,
+    Reaped,
+    Worker,
+)
+
+
+class JobStore(Protocol):
+    """Durable jobs under leases and fences.
+
+    Every method is one transaction. Time is the database's. A write that carries a fence raises
+    `StaleFence` when a later attempt exists or the job is final; it then changes nothing. A store that
+    cannot be reached or stays locked raises `StoreUnavailable`.
+    """
+
+    async def open(self) -> None:
+        """Connect and migrate to the newest schema."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections."""
+        ...
+
+    async def ping(self) -> None:
+        """Prove that the database can be written."""
+        ...
+
+    # --- clients ---------------------------------------------------------------------------------
+
+    async def create(self, new: NewJob) -> Created:
+        """Commit a job, or replay the one that the idempotency key (or a client's retry) names.
+
+        Raises:
+            IdempotencyMismatch: the key came before with another fingerprint.
+        """
+        ...
+
+    async def get(self, job_id: str, tenant: str | None = None) -> Job:
+        """One job; `tenant` None is for workers and operators. Raises `JobNotFound`."""
+        ...
+
+    async def list(
+        self,
+        tenant: str,
+        *,
+        after: str | None = None,
+        limit: int = 20,
+        descending: bool = True,
+        status: JobStatus | None = None,
+    ) -> Page:
+        """Jobs of a tenant by (created_at, id). Raises `JobNotFound` when `after` is unknown."""
+        ...
+
+    async def attempts(self, job_id: str) -> Sequence[Attempt]:
+        """All attempts of a job, oldest first."""
+        ...
+
+    async def events(self, job_id: str, *, after: int = 0, limit: int = 200) -> Sequence[Event]:
+        """Events with `seq > after`, in order."""
+        ...
+
+    async def cancel(self, job_id: str, tenant: str | None = None) -> Job:
+        """A queued job is cancelled at once; a running one gets the flag. Idempotent on final jobs."""
+        ...
+
+    async def delete(self, job_id: str, tenant: str | None = None) -> Sequence[str]:
+        """Cancel if needed, hide the job for ever, drop its prompt; returns its media keys to purge."""
+        ...
+
+    async def add_feedback(self, job_id: str, tenant: str, rating: int, comment: str) -> None:
+        """Store a thumb (-1 or 1) for quality calibration."""
+        ...
+
+    # --- router ----------------------------------------------------------------------------------
+
+    async def queued(self, limit: int = 500) -> Sequence[Job]:
+        """Jobs ready to run now, by (priority descending, due_at, created_at, id)."""
+        ...
+
+    async def queue_position(self, job_id: str) -> int | None:
+        """1 for the job that runs next; None when it is not queued."""
+        ...
+
+    async def counts(self) -> dict[str, int]:
+        """Jobs by status."""
+        ...
+
+    async def running(self) -> Sequence[Attempt]:
+        """Attempts that hold a lease (dispatched or running)."""
+        ...
+
+    async def claim(
+        self,
+        job_id: str,
+        *,
+        pool: str,
+        model: str,
+        offer: str,
+        gpus: int,
+        decision: Json,
+        routing: Json,
+        lease_s: float,
+    ) -> Attempt | None:
+        """Take a queued job for a pool: fence + 1, attempt `dispatched`, lease from now.
+
+        The job keeps the status `queued` until a worker calls `start`. None when it is no longer queued,
+        already claimed, cancelled, or waits for `not_before`.
+        """
+        ...
+
+    async def renew(self, job_id: str, fence: int, lease_s: float) -> None:
+        """Keep a dispatched attempt alive while no worker has taken it (cold start). Fenced."""
+        ...
+
+    async def release(self, job_id: str, fence: int, reason: str) -> None:
+        """Give a dispatched attempt back without counting it against `max_attempts`. Fenced."""
+        ...
+
+    async def reap(self) -> Reaped:
+        """Requeue or end attempts whose lease ran out, expire old queued jobs, purge retained results."""
+        ...
+
+    async def workers(self, *, stale_after_s: float = 10.0) -> Sequence[Worker]:
+        """Workers whose heartbeat is fresh."""
+        ...
+
+    async def publish_pools(self, pools: Sequence[PoolRecord]) -> None:
+        """Replace the table of pools by what the Router sees now."""
+        ...
+
+    async def pools(self) -> Sequence[PoolRecord]:
+        """Pools as last published."""
+        ...
+
+    async def calibrations(self) -> Sequence[Calibration]:
+        """All latency fits."""
+        ...
+
+    # --- workers ---------------------------------------------------------------------------------
+
+    async def register(self, worker: Worker) -> None:
+        """Insert or replace a worker."""
+        ...
+
+    async def worker_beat(self, worker_id: str, state: str, detail: Json) -> None:
+        """Refresh a worker's heartbeat."""
+        ...
+
+    async def deregister(self, worker_id: str) -> None:
+        """Remove a worker."""
+        ...
+
+    async def start(self, job_id: str, fence: int, worker: str, lease_s: float) -> Job:
+        """A worker begins: job `in_progress`, attempt `running`. Fenced."""
+        ...
+
+    async def beat(self, job_id: str, fence: int, lease_s: float, progress: Progress | None = None) -> Beat:
+        """Renew the lease, write progress (and an event), read the cancel flag. Fenced."""
+        ...
+
+    async def complete(
+        self,
+        job_id: str,
+        fence: int,
+        *,
+        result: Json,
+        usage: Json,
+        gpu_seconds: float,
+        retain_s: float,
+        observation: Observation | None,
+    ) -> Job:
+        """Publish the result exactly once and fold the observation into its calibration. Fenced."""
+        ...
+
+    async def fail(
+        self,
+        job_id: str,
+        fence: int,
+        *,
+        error: Json,
+        disposition: Disposition,
+        gpu_seconds: float = 0.0,
+    ) -> Job:
+        """End an attempt that failed. Fenced.
+
+        RETRY requeues with full-jitter back-off until `max_attempts`; FALLBACK requeues with the offer
+        excluded; FAIL ends the job. With the cancel flag set the job becomes `cancelled` instead.
+        """
+        ...
+
+    async def finish_cancelled(self, job_id: str, fence: int, gpu_seconds: float = 0.0) -> Job:
+        """The worker has stopped at the cancel flag. Fenced."""
+        ...
+
+    async def lose(self, job_id: str, fence: int, reason: str) -> None:
+        """The process of an attempt is known to be dead: like an expired lease, but now. Fenced."""
+        ...
