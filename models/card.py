@@ -10,15 +10,15 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from models.types import CameraMove, TaskType
 
 
 class Block(BaseModel):
-    """Strict base: an unknown key is an error, not a silent typo."""
+    """Strict base: an unknown key is an error, not a silent typo, and no figure is NaN or infinite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Sourced(Block):
@@ -45,8 +45,14 @@ class Weights(Sourced):
     revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
     pipeline: str | None = None
     """diffusers class that runs them."""
-    bytes: int | None = None
+    bytes: int | None = Field(default=None, gt=0)
     """Size of all components in memory at their run precision."""
+
+    @model_validator(mode="after")
+    def _pinned(self) -> Weights:
+        if self.revision is not None and self.hub_id is None:
+            raise ValueError("a revision pins a hub_id; none is given")
+        return self
 
 
 class Camera(Sourced):
@@ -57,7 +63,7 @@ class Camera(Sourced):
 
     kind: Literal["none", "prompt", "parameter", "brackets", "native"]
     moves: tuple[CameraMove, ...] = ()
-    max_moves: int = 1
+    max_moves: int = Field(default=1, ge=1)
 
     @property
     def explicit(self) -> bool:
@@ -74,6 +80,8 @@ class Controls(Sourced):
     camera: Camera
     prompt: bool = True
     """False: the model reads no words at all."""
+    prompt_scope: Literal["full", "camera"] = "full"
+    """`camera`: of all words only camera moves have an effect; what the subject should do is not read."""
     last_image: Need = "none"
     driving_video: Need = "none"
     audio_in: Need = "none"
@@ -85,29 +93,37 @@ class Controls(Sourced):
 class InputImage(Sourced):
     """What photographs the model takes, in pixels."""
 
-    min_side: int = 1
-    max_side: int = 16384
-    aspect_min: float = 0.05
-    aspect_max: float = 20.0
+    min_side: int = Field(default=1, ge=1)
+    max_side: int = Field(default=16384, ge=1)
+    aspect_min: float = Field(default=0.05, gt=0)
+    aspect_max: float = Field(default=20.0, gt=0)
 
 
 class AreaSizes(Block):
     """Any size on the lattice up to `pixels`, as open models accept."""
 
     kind: Literal["area"]
-    pixels: int
+    pixels: int = Field(ge=1)
     """Largest area the mode was trained for."""
-    min_pixels: int
-    multiple: int
-    aspect_min: float = 0.25
-    aspect_max: float = 4.0
+    min_pixels: int = Field(ge=1)
+    multiple: int = Field(ge=1)
+    aspect_min: float = Field(default=0.25, gt=0)
+    aspect_max: float = Field(default=4.0, gt=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> AreaSizes:
+        if self.min_pixels > self.pixels:
+            raise ValueError(f"min_pixels={self.min_pixels} exceeds pixels={self.pixels}")
+        if self.aspect_min > self.aspect_max:
+            raise ValueError(f"aspect_min={self.aspect_min} exceeds aspect_max={self.aspect_max}")
+        return self
 
 
 class ListedSizes(Block):
     """Exactly these sizes, as APIs accept."""
 
     kind: Literal["list"]
-    sizes: tuple[tuple[int, int], ...] = Field(min_length=1)
+    sizes: tuple[tuple[PositiveInt, PositiveInt], ...] = Field(min_length=1)
 
 
 class LatticeFrames(Block):
@@ -133,16 +149,22 @@ class ListedSeconds(Block):
     """Exactly these durations, at the mode's fps."""
 
     kind: Literal["seconds"]
-    values: tuple[float, ...] = Field(min_length=1)
+    values: tuple[PositiveFloat, ...] = Field(min_length=1)
 
 
 class RangeSeconds(Block):
     """Durations from `min` to `max` in steps of `step`."""
 
     kind: Literal["range"]
-    min: float
-    max: float
-    step: float = 1.0
+    min: float = Field(gt=0)
+    max: float = Field(gt=0)
+    step: float = Field(default=1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> RangeSeconds:
+        if self.min > self.max:
+            raise ValueError(f"min={self.min} exceeds max={self.max}")
+        return self
 
 
 class Mode(Sourced):
@@ -151,22 +173,31 @@ class Mode(Sourced):
     name: str
     sizes: Annotated[AreaSizes | ListedSizes, Field(discriminator="kind")]
     length: Annotated[LatticeFrames | ListedSeconds | RangeSeconds, Field(discriminator="kind")]
-    fps: tuple[float, ...] = Field(min_length=1)
+    fps: tuple[PositiveFloat, ...] = Field(min_length=1)
     """Frame rates that the model itself makes; the first is its own."""
-    max_segments: int = 1
+    max_segments: int = Field(default=1, ge=1)
     """How many native lengths may be chained (last frame becomes the next photograph)."""
-    interpolate_to: float | None = None
+    interpolate_to: float | None = Field(default=None, gt=0)
     """Highest fps reached by in-between frames; None: no interpolation."""
     needs: tuple[Literal["last_image", "driving_video", "audio"], ...] = ()
     excludes: tuple[Literal["last_image", "driving_video", "audio"], ...] = ()
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Mode:
+        both = sorted(set(self.needs) & set(self.excludes))
+        if both:
+            raise ValueError(f"a mode cannot both need and exclude {both}")
+        if self.interpolate_to is not None and self.interpolate_to < max(self.fps):
+            raise ValueError(f"interpolate_to={self.interpolate_to} is below the native {max(self.fps)} fps")
+        return self
 
 
 class Sampling(Sourced):
     """How many steps and passes a clip takes."""
 
-    steps: int
-    guidance: float
-    passes_per_step: int
+    steps: int = Field(ge=1)
+    guidance: float = Field(ge=0)
+    passes_per_step: int = Field(ge=1)
     """Transformer passes per denoising step (2 with classifier-free guidance, 1 without)."""
     flow_shift: float | None = None
 
@@ -175,14 +206,14 @@ class PricePerSecond(Sourced):
     """USD per second of delivered clip."""
 
     kind: Literal["per_second"]
-    usd: float
+    usd: float = Field(ge=0)
 
 
 class PricePerClip(Sourced):
     """USD per clip."""
 
     kind: Literal["per_clip"]
-    usd: float
+    usd: float = Field(ge=0)
 
 
 class PricePerGpuSecond(Sourced):
@@ -194,8 +225,14 @@ class PricePerGpuSecond(Sourced):
 class ApiLatency(Sourced):
     """Wall seconds of a hosted call: lognormal with this median and p95."""
 
-    p50: float
-    p95: float
+    p50: float = Field(gt=0)
+    p95: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ApiLatency:
+        if self.p95 < self.p50:
+            raise ValueError(f"p95={self.p95} is below p50={self.p50}")
+        return self
 
 
 class Offer(Block):
@@ -213,47 +250,76 @@ class Offer(Block):
     latency: ApiLatency | None = None
     default_gpu: str | None = None
     """GPU type (key of gpus.yaml) assumed by a dry run over every card."""
-    degrees: tuple[int, ...] = (1,)
+    degrees: tuple[PositiveInt, ...] = Field(default=(1,), min_length=1)
     """GPU counts that one clip can run on."""
     label: str = ""
     """What a person must know before choosing it, such as that nothing is generated."""
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Offer:
+        if self.backend == "local" and self.runner is None:
+            raise ValueError(f"offer {self.id} is local: it needs a runner")
+        names = [mode.name for mode in self.modes]
+        if len(set(names)) != len(names):
+            raise ValueError(f"mode names repeat in offer {self.id}: {names}")
+        return self
 
 
 class Transformer(Sourced):
     """Shape of the denoiser, from which FLOPs, bytes and memory follow (see `models.cost`)."""
 
     kind: Literal["wan", "ltx", "unet"]
-    params: int
+    params: int = Field(gt=0)
     """Parameters of one expert."""
-    experts: int = 1
-    width: int | None = None
-    mlp: int | None = None
-    layers: int | None = None
-    heads: int | None = None
-    text_tokens: int = 0
-    image_tokens: int = 0
-    temporal_compression: int = 4
-    spatial_compression: int = 8
-    patch: int = 1
-    flops_per_forward: float | None = None
-    """For UNets, FLOPs of one forward at `reference` (width, height, frames); scaled by pixels x frames."""
-    reference: tuple[int, int, int] | None = None
-    activation_bytes_per_token_width: float = 22.0
+    experts: int = Field(default=1, ge=1)
+    width: int | None = Field(default=None, gt=0)
+    mlp: int | None = Field(default=None, gt=0)
+    layers: int | None = Field(default=None, gt=0)
+    heads: int | None = Field(default=None, gt=0)
+    text_tokens: int = Field(default=0, ge=0)
+    image_tokens: int = Field(default=0, ge=0)
+    temporal_compression: int = Field(default=4, ge=1)
+    spatial_compression: int = Field(default=8, ge=1)
+    patch: int = Field(default=1, ge=1)
+    flops_per_forward: float | None = Field(default=None, gt=0)
+    """For UNets, FLOPs of one forward at `reference` (width, height, frames), spatial attention left out;
+    scaled by pixels x frames."""
+    attention_flops_per_forward: float = Field(default=0.0, ge=0)
+    """For UNets, FLOPs of spatial self-attention at `reference`; scaled by pixels squared x frames."""
+    reference: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
+    activation_bytes_per_token_width: float = Field(default=22.0, ge=0)
+    """Live activation bytes of one call, per token and unit of width (for UNets per pixel and frame); the
+    batch of two that some pipelines use for guidance is in it."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Transformer:
+        is_unet = self.kind == "unet"
+        required = ["flops_per_forward", "reference"] if is_unet else ["width", "mlp", "layers", "heads"]
+        missing = [name for name in required if getattr(self, name) is None]
+        if missing:
+            raise ValueError(f"a {self.kind} transformer needs {', '.join(missing)}")
+        return self
 
 
 class Vae(Sourced):
-    """kFLOP per pixel and frame of the codec."""
+    """kFLOP per pixel and frame of the codec, and its peak memory while decoding."""
 
-    decode_kflop: float
-    encode_kflop: float
+    decode_kflop: float = Field(ge=0)
+    encode_kflop: float = Field(ge=0)
     encodes_all_frames: bool = False
+    peak_bytes_per_pixel: float = Field(default=0.0, ge=0)
+    """Part of the decode peak that does not grow with the number of frames (codecs that stream)."""
+    peak_bytes_per_pixel_frame: float = Field(default=0.0, ge=0)
+    """Part of the decode peak that does."""
 
 
 class Rendering(Sourced):
     """Cost of a renderer without a network: CPU seconds per megapixel of output frames."""
 
-    seconds_per_megapixel: float
-    fixed_seconds: float
+    seconds_per_megapixel: float = Field(ge=0)
+    fixed_seconds: float = Field(ge=0)
+    bytes_per_pixel: float = Field(default=0.0, ge=0)
+    """Working memory per pixel of one frame."""
 
 
 class Cost(Block):
@@ -281,7 +347,7 @@ class Quality(Sourced):
     elo: float
     sd: float = Field(gt=0)
     board: str
-    dynamic_degree: float | None = None
+    dynamic_degree: float | None = Field(default=None, ge=0, le=1)
 
 
 StrengthTag = Literal[
@@ -338,9 +404,25 @@ class Card(Block):
         if len(set(ids)) != len(ids):
             raise ValueError(f"offer ids repeat: {ids}")
         for offer in self.offers:
-            if offer.backend == "local" and self.cost is None:
-                raise ValueError(f"offer {offer.id} is local: the card needs a cost block")
+            if offer.backend == "local":
+                if self.cost is None:
+                    raise ValueError(f"offer {offer.id} is local: the card needs a cost block")
+                if self.cost.transformer is not None and offer.sampling is None:
+                    raise ValueError(f"offer {offer.id} denoises: it needs a sampling block")
+            for mode in offer.modes:
+                for need in mode.needs:
+                    if self._control(need) == "none":
+                        raise ValueError(f"mode {mode.name} needs {need}, which the card's controls refuse")
         return self
+
+    def _control(self, need: str) -> Need:
+        controls = self.controls
+        by_need = {
+            "last_image": controls.last_image,
+            "driving_video": controls.driving_video,
+            "audio": controls.audio_in,
+        }
+        return by_need[need]
 
     def offer(self, offer_id: str) -> Offer:
         """The offer of that id; raises `KeyError` naming those that exist."""

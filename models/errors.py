@@ -127,6 +127,15 @@ class MediaUnavailable(I2VError):
     disposition = Disposition.RETRY
 
 
+class FleetUnavailable(I2VError):
+    """No model is ready to take work now; the same request may do later."""
+
+    code = "fleet_unavailable"
+    status = 503
+    title = "No model is ready"
+    disposition = Disposition.RETRY
+
+
 class ConfigError(I2VError):
     """A card, profile, serve_config.yaml or environment value is wrong."""
 

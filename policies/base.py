@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from models.types import (
     CameraMove,
@@ -162,11 +162,16 @@ class Prediction:
 
     seconds: float
     wait_seconds: float
-    usd: float
+    usd: float | None
+    """None: the offer has no known price."""
     gpu_seconds: float
     quality: float
     on_time: float
     """Probability that the deadline is met (1.0 when there is none)."""
+    memory_bytes: int = 0
+    """Peak per GPU."""
+    fits: bool = True
+    """The peak fits the GPU type of the pool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +248,7 @@ class OfferFilter(Protocol):
     Returns the reason for rejection, or None to keep it. The reason is a full sentence with figures.
     """
 
-    name: str
+    name: ClassVar[str]
 
     def reject_offer(self, request: RouteRequest, card: Card, offer: Offer) -> str | None:
         """Why this offer is no answer, or None."""
@@ -253,7 +258,7 @@ class OfferFilter(Protocol):
 class CandidateFilter(Protocol):
     """Takes a planned candidate out (needs geometry, price or prediction)."""
 
-    name: str
+    name: ClassVar[str]
 
     def reject(self, request: RouteRequest, candidate: Candidate) -> str | None:
         """Why this candidate is no answer, or None."""
@@ -263,7 +268,7 @@ class CandidateFilter(Protocol):
 class Scorer(Protocol):
     """Scores all candidates at once, so that it may compare them. One Score per candidate, in order."""
 
-    name: str
+    name: ClassVar[str]
 
     def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> Sequence[Score]:
         """One score per candidate, in order."""
@@ -273,7 +278,7 @@ class Scorer(Protocol):
 class Picker(Protocol):
     """Orders scored candidates, best first; must be deterministic for equal inputs."""
 
-    name: str
+    name: ClassVar[str]
 
     def order(self, request: RouteRequest, scored: Sequence[Scored]) -> Sequence[Scored]:
         """All of `scored`, best first."""

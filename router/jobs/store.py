@@ -136,8 +136,23 @@ class JobStore(Protocol):
         """Give a dispatched attempt back without counting it against `max_attempts`. Fenced."""
         ...
 
+    async def fail_queued(self, job_id: str, *, error: Json) -> Job:
+        """End a queued job that no offer is left for. A job that is not waiting is returned unchanged."""
+        ...
+
     async def reap(self) -> Reaped:
-        """Requeue or end attempts whose lease ran out, expire old queued jobs, purge retained results."""
+        """Requeue or end attempts whose lease ran out, expire old queued jobs, purge retained results.
+
+        Keys of what was purged (and of deleted jobs) are named by `garbage` until they are forgotten.
+        """
+        ...
+
+    async def garbage(self, limit: int = 500) -> Sequence[str]:
+        """Media keys that no job uses any more: remove the files, then call `forget_garbage`."""
+        ...
+
+    async def forget_garbage(self, keys: Sequence[str]) -> None:
+        """These keys are gone from the media store."""
         ...
 
     async def workers(self, *, stale_after_s: float = 10.0) -> Sequence[Worker]:
@@ -162,8 +177,8 @@ class JobStore(Protocol):
         """Insert or replace a worker."""
         ...
 
-    async def worker_beat(self, worker_id: str, state: str, detail: Json) -> None:
-        """Refresh a worker's heartbeat."""
+    async def worker_beat(self, worker_id: str, state: str, detail: Json) -> bool:
+        """Refresh a worker's heartbeat; False when it is not registered (any more): register again."""
         ...
 
     async def deregister(self, worker_id: str) -> None:
@@ -189,7 +204,14 @@ class JobStore(Protocol):
         retain_s: float,
         observation: Observation | None,
     ) -> Job:
-        """Publish the result exactly once and fold the observation into its calibration. Fenced."""
+        """Publish the result exactly once and fold the observation into its calibration. Fenced.
+
+        The same attempt may repeat the same result (its first reply may have been lost): the job is
+        returned and nothing changes.
+
+        Raises:
+            Cancelled: the cancel flag was set before; call `finish_cancelled` and drop the result.
+        """
         ...
 
     async def fail(

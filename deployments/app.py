@@ -1,0 +1,34 @@
+"""Application builders: the import paths that serve_config.yaml names.
+
+One application per model (`build_model`), so that each upgrades alone and a broken one takes nothing down; one
+for the Gateway and the Router (`build_gateway`). Options such as resources and replicas come from
+serve_config.yaml; what is set here are only the limits that correctness needs.
+"""
+
+from __future__ import annotations
+
+from ray import serve
+from ray.serve import Application
+
+from deployments.args import GatewayArgs, ModelArgs
+from deployments.gateway import GatewayReplica
+from deployments.model import ModelReplica
+from deployments.router import RouterReplica
+
+Model = serve.deployment(ModelReplica, name="Model", max_ongoing_requests=1)
+"""One clip at a time: the Router is the queue."""
+
+Router = serve.deployment(RouterReplica, name="Router", num_replicas=1)
+
+Gateway = serve.deployment(serve.ingress()(GatewayReplica), name="Gateway")
+
+
+def build_model(args: ModelArgs) -> Application:
+    """One model on its gang."""
+    return Model.bind(args.model_dump())
+
+
+def build_gateway(args: GatewayArgs) -> Application:
+    """HTTP in front, one Router behind."""
+    del args
+    return Gateway.bind(Router.bind())

@@ -1,0 +1,188 @@
+"""The whole stack on one machine: `python -m deployments.local` (what `i2v serve` starts).
+
+Ray, the Serve proxy, the Gateway, the Router and the model replicas run in one process tree that ends with this
+process. It loads the same serve_config.yaml as a cluster, through an overlay of resources, and deploys it
+declaratively, as `serve deploy` would.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.errors import ConfigError, I2VError
+
+ROOT = Path(__file__).resolve().parent.parent
+OVERLAYS = Path(__file__).resolve().parent / "overlays"
+
+RAY_ENVIRONMENT: Mapping[str, str] = {
+    # Serve would otherwise lose sight of running clips when the Router (their caller) dies.
+    "RAY_SERVE_COLLECT_AUTOSCALING_METRICS_ON_HANDLE": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "0",
+    # Two logical CPUs of a laptop do not bound the small bundles of the local overlay.
+    "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
+    "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
+}
+LOGICAL_CPUS = 8
+OBJECT_STORE_BYTES = 200 * 2**20
+"""Bytes travel through the media store, so Ray's object store stays small."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalOptions:
+    """How the local stack is started."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    profile: str = "local"
+    config: Path = ROOT / "serve_config.yaml"
+    overlays: tuple[Path, ...] = ()
+    start_timeout_s: float = 180.0
+
+
+class LocalStack:
+    """A running stack; `close` ends it."""
+
+    def __init__(self, options: LocalOptions) -> None:
+        self.options = options
+
+    def start(self) -> None:
+        """Start Ray and Serve, deploy, and wait until every application runs.
+
+        Raises:
+            ConfigError: the configuration is wrong, or an application does not come up.
+        """
+        _prepare_environment(self.options)
+        import ray
+        from ray import serve
+
+        from deployments.config import load_serve_config
+
+        overlays = self.options.overlays or (_overlay(self.options.profile),)
+        config = load_serve_config(self.options.config, *overlays)
+        config = config.model_copy(
+            update={
+                "http_options": config.http_options.model_copy(
+                    update={"host": self.options.host, "port": self.options.port}
+                )
+            }
+        )
+        ray.init(
+            num_cpus=LOGICAL_CPUS,
+            object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            namespace="i2v",
+            log_to_driver=os.environ.get("I2V_RAY_LOGS", "0") == "1",
+            configure_logging=False,
+        )
+        from ray.serve.context import _get_global_client
+
+        serve.start(
+            proxy_location=config.proxy_location,
+            http_options=config.http_options.model_dump(),
+        )
+        _get_global_client().deploy_apps(config)
+        self._wait_until_running([application.name for application in config.applications])
+
+    def _wait_until_running(self, names: list[str]) -> None:
+        from ray import serve
+
+        deadline = time.monotonic() + self.options.start_timeout_s
+        while True:
+            applications = serve.status().applications
+            states = {name: applications[name].status for name in names if name in applications}
+            if len(states) == len(names) and all(state == "RUNNING" for state in states.values()):
+                return
+            for name, state in states.items():
+                if state == "DEPLOY_FAILED":
+                    message = applications[name].message
+                    raise ConfigError(f"application {name} failed to deploy: {message}", param=name)
+            if time.monotonic() > deadline:
+                raise ConfigError(f"not running after {self.options.start_timeout_s:.0f} s: {states}")
+            time.sleep(0.2)
+
+    def close(self) -> None:
+        """End everything; running clips drain within Serve's grace."""
+        import ray
+        from ray import serve
+
+        serve.shutdown()
+        ray.shutdown()
+
+
+def _overlay(profile: str) -> Path:
+    path = OVERLAYS / f"{profile}.yaml"
+    if not path.is_file():
+        allowed = sorted(p.stem for p in OVERLAYS.glob("*.yaml"))
+        raise ConfigError(f"unknown profile {profile!r}; there are {', '.join(allowed)}", param="profile")
+    return path
+
+
+def _prepare_environment(options: LocalOptions) -> None:
+    """Environment of every process of the stack, and the tiny checkpoint of the local profile."""
+    for name, value in RAY_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    if options.host in {"127.0.0.1", "localhost", "::1"}:
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    from router.settings import Settings
+
+    settings = Settings()
+    home = settings.home.resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    # Every process of the tree must agree on these, whatever its working directory.
+    os.environ["I2V_HOME"] = str(home)
+    os.environ["I2V_DATABASE_URL"] = settings.resolved_database_url
+    os.environ["I2V_MEDIA_URL"] = settings.resolved_media_url
+    if options.profile == "local":
+        _prepare_tiny_model(home)
+
+
+def _prepare_tiny_model(home: Path) -> None:
+    """Write the random-weight Wan checkpoint once, and point the catalog at its card."""
+    os.environ.setdefault("I2V_CARDS", str(ROOT / "models" / "overlays" / "local"))
+    root = Path(os.environ.setdefault("I2V_MODELS", str(home / "checkpoints")))
+    target = root / "tiny-wan-i2v"
+    if not target.is_dir():
+        from models.runners.tiny import write_tiny_checkpoint
+
+        write_tiny_checkpoint("wan2.1", target, scale="demo")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run until SIGINT or SIGTERM."""
+    parser = argparse.ArgumentParser(prog="i2v serve", description="Run the whole stack on this machine.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--profile", default="local")
+    parser.add_argument("--config", type=Path, default=ROOT / "serve_config.yaml")
+    parser.add_argument("--overlay", type=Path, action="append", default=[])
+    given = parser.parse_args(argv)
+    options = LocalOptions(given.host, given.port, given.profile, given.config, tuple(given.overlay))
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    stack = LocalStack(options)
+    try:
+        stack.start()
+    except I2VError as error:
+        print(f"error: {error.message}", file=sys.stderr)  # noqa: T201
+        stack.close()
+        return 1
+    print(f"ready: http://{options.host}:{options.port}", flush=True)  # noqa: T201
+    stopping.wait()
+    stack.close()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,308 @@
+"""The process that holds one GPU: weights in memory, one clip at a time, told what to do by its coordinator.
+
+A rank knows nothing of jobs' states, leases or fences. It reads the photograph from the media store, runs the
+runner, encodes while frames arrive, writes the clip to the media store and says what happened as a stream of
+small dictionaries. Bytes never travel through Ray.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import queue
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import ray
+from PIL import Image
+
+from models.catalog import load_catalog
+from models.errors import Cancelled, CheckpointMissing, I2VError, OutOfMemory, RunnerError
+from models.runners.base import Runner, RunnerFactory, RunRequest, Stage
+from models.runners.encode import encode_clip
+from models.types import CameraMove, Intensity
+from policies.render import plan_from_json
+from router.media import MediaStore, clip_key, preview_key
+from router.settings import Settings
+
+if TYPE_CHECKING:
+    from models.runners.base import Frame
+
+log = logging.getLogger("i2v.rank")
+
+Event = dict[str, Any]
+
+PROGRESS_EVERY_S = 0.2
+"""A faster stream would only be thrown away: the coordinator writes progress twice a second."""
+PREVIEW_EVERY_S = 2.0
+"""One preview picture per two seconds is as often as a person can tell them apart in a thumbnail."""
+PREVIEW_SIDE = 384
+
+
+@dataclass(frozen=True, slots=True)
+class ClipTask:
+    """One clip to make, by reference."""
+
+    job_id: str
+    fence: int
+    prompt: str
+    negative_prompt: str
+    seed: int
+    image_key: str
+    last_image_key: str | None
+    plan: Mapping[str, Any]
+    camera: tuple[str, ...]
+    intensity: str | None
+    faces: tuple[tuple[float, float, float, float], ...]
+
+
+def runner_factory(name: str) -> RunnerFactory:
+    """The `load` of `models.runners.<name>`, or of an entry point in `i2v_router.runners`."""
+    for point in entry_points(group="i2v_router.runners"):
+        if point.name == name:
+            return cast("RunnerFactory", point.load())
+    try:
+        module = importlib.import_module(f"models.runners.{name}")
+    except ModuleNotFoundError as error:
+        raise CheckpointMissing(f"no runner is called {name!r}", param="runner") from error
+    return cast("RunnerFactory", module.load)
+
+
+class _Monitor:
+    """Turns a runner's reports into events and its cancel flag into an exception."""
+
+    def __init__(
+        self, emit: Callable[[Event], None], cancel: threading.Event, publish: Callable[[Frame], str]
+    ):
+        self._emit, self._cancel, self._publish = emit, cancel, publish
+        self._stage = Stage.LOADING
+        self._last = 0.0
+        self._last_preview = time.monotonic()
+        self._preview: str | None = None
+        self.stages: dict[str, float] = {}
+        self._entered = time.monotonic()
+
+    def stage(self, stage: Stage) -> None:
+        self._check()
+        self._leave()
+        self._stage = stage
+        self._send(0, 0)
+
+    def step(self, done: int, total: int, preview: Frame | None = None) -> None:
+        self._check()
+        if preview is not None and self.wants_preview():
+            self._last_preview = time.monotonic()
+            self._preview = self._publish(preview)
+        if done in (1, total) or time.monotonic() - self._last >= PROGRESS_EVERY_S:
+            self._send(done, total)
+
+    def wants_preview(self) -> bool:
+        return time.monotonic() - self._last_preview >= PREVIEW_EVERY_S
+
+    def close(self) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        now = time.monotonic()
+        self.stages[self._stage.value] = self.stages.get(self._stage.value, 0.0) + now - self._entered
+        self._entered = now
+
+    def _send(self, done: int, total: int) -> None:
+        self._last = time.monotonic()
+        self._emit(
+            {
+                "type": "progress",
+                "stage": self._stage.value,
+                "step": done,
+                "steps": total,
+                "preview_key": self._preview,
+            }
+        )
+
+    def _check(self) -> None:
+        if self._cancel.is_set():
+            raise Cancelled("cancelled at a step boundary")
+
+
+class RankProcess:
+    """One rank. `Rank` below is the Ray actor around it; tests drive this class directly."""
+
+    def __init__(self, model: str, offer: str, checkpoint: str | None) -> None:
+        self._settings = Settings()
+        self._card = load_catalog(self._settings.cards).get(model)
+        self._offer = self._card.offer(offer)
+        self._checkpoint = checkpoint
+        self._media = MediaStore(self._settings.resolved_media_url)
+        self._runner: Runner | None = None
+        self._cancel: dict[tuple[str, int], threading.Event] = {}
+
+    def pid(self) -> int:
+        """Process id, for operators and for tests that kill it."""
+        return os.getpid()
+
+    def ping(self) -> bool:
+        """True; answered on another thread while a clip is made."""
+        return True
+
+    def load(self) -> Event:
+        """Load the weights. Returns `{"ok": True, "seconds", "rss_bytes"}` or `{"ok": False, "error"}`."""
+        import psutil
+
+        began = time.monotonic()
+        try:
+            factory = runner_factory(self._offer.runner or "diffusers")
+            self._runner = factory(
+                self._card, self._offer, checkpoint=self._resolve_checkpoint(), device=_device()
+            )
+        except I2VError as error:
+            return {"ok": False, "error": _error_json(error)}
+        rss = psutil.Process().memory_info().rss
+        return {"ok": True, "seconds": time.monotonic() - began, "rss_bytes": rss}
+
+    def cancel(self, job_id: str, fence: int) -> None:
+        """Raise the flag that the next step of that attempt will see."""
+        if flag := self._cancel.get((job_id, fence)):
+            flag.set()
+
+    def generate(self, task: ClipTask) -> Iterator[Event]:
+        """Make one clip; yields progress events and ends with one `done` or `error` event."""
+        events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        flag = self._cancel[task.job_id, task.fence] = threading.Event()
+        thread = threading.Thread(target=self._work, args=(task, events.put, flag), daemon=True)
+        thread.start()
+        try:
+            while True:
+                event = events.get()
+                yield event
+                if event["type"] != "progress":
+                    return
+        finally:
+            flag.set()
+            thread.join()
+            self._cancel.pop((task.job_id, task.fence), None)
+
+    def _work(self, task: ClipTask, emit: Callable[[Event], None], cancel: threading.Event) -> None:
+        scratch = Path(tempfile.mkdtemp(prefix="i2v-"))
+        try:
+            emit(self._make(task, emit, cancel, scratch))
+        except I2VError as error:
+            emit({"type": "error", "error": _error_json(error)})
+        except MemoryError as error:
+            log.exception("out of memory")
+            emit({"type": "error", "error": _error_json(OutOfMemory(f"host memory: {error}"))})
+        except Exception as error:  # noqa: BLE001 - the thread's last resort: the coordinator must hear of it
+            log.exception("the runner failed in a way that it does not declare")
+            failure = RunnerError(f"{type(error).__name__}: {error}")
+            emit({"type": "error", "error": _error_json(failure)})
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _make(
+        self, task: ClipTask, emit: Callable[[Event], None], cancel: threading.Event, scratch: Path
+    ) -> Event:
+        if self._runner is None:
+            raise CheckpointMissing("the weights of this rank are not loaded")
+        began = time.monotonic()
+        monitor = _Monitor(emit, cancel, lambda frame: self._publish_preview(task, frame))
+        monitor.stage(Stage.ENCODING_INPUT)
+        request = self._request(task)
+        result = self._runner.generate(request, monitor)
+        encoded = encode_clip(result.frames, request.plan.effective, scratch)
+        monitor.stage(Stage.STORING)
+        media = {}
+        for variant, path, kind in (
+            ("video", encoded.video, "video/mp4"),
+            ("thumbnail", encoded.thumbnail, "image/jpeg"),
+            ("spritesheet", encoded.spritesheet, "image/jpeg"),
+        ):
+            stored = self._media.put_file(clip_key(task.job_id, task.fence, variant), path, kind)
+            media[variant] = {
+                "key": stored.key,
+                "bytes": stored.bytes,
+                "sha256": stored.sha256,
+                "content_type": kind,
+            }
+        monitor.close()
+        effective = request.plan.effective
+        return {
+            "type": "done",
+            "media": media,
+            "notes": list(result.notes),
+            "stages": monitor.stages,
+            "seconds": time.monotonic() - began,
+            "geometry": {
+                "width": effective.width,
+                "height": effective.height,
+                "num_frames": encoded.num_frames,
+                "fps": effective.fps,
+                "seconds": encoded.seconds,
+            },
+        }
+
+    def _request(self, task: ClipTask) -> RunRequest:
+        return RunRequest(
+            image=self._picture(task.image_key),
+            last_image=self._picture(task.last_image_key) if task.last_image_key else None,
+            prompt=task.prompt,
+            negative_prompt=task.negative_prompt,
+            plan=plan_from_json(task.plan),
+            seed=task.seed,
+            camera=tuple(CameraMove(move) for move in task.camera),
+            intensity=Intensity[task.intensity.upper()] if task.intensity else None,
+            faces=task.faces,
+        )
+
+    def _picture(self, key: str) -> Image.Image:
+        with Image.open(BytesIO(self._media.read(key))) as image:
+            return image.convert("RGB")
+
+    def _publish_preview(self, task: ClipTask, frame: Frame) -> str:
+        picture = Image.fromarray(frame)
+        picture.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+        target = BytesIO()
+        picture.save(target, "JPEG", quality=80)
+        key = preview_key(task.job_id, task.fence)
+        self._media.put_bytes(key, target.getvalue(), "image/jpeg")
+        return key
+
+    def _resolve_checkpoint(self) -> str | None:
+        if self._checkpoint is not None:
+            return self._checkpoint
+        if self._settings.models is not None:
+            local = self._settings.models / self._card.id
+            if local.is_dir():
+                return str(local)
+        return None
+
+
+def _device() -> str:
+    """`cuda` when Ray gave this process a GPU, else `cpu`."""
+    return "cuda" if ray.is_initialized() and ray.get_gpu_ids() and _cuda() else "cpu"
+
+
+def _cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _error_json(error: I2VError) -> dict[str, Any]:
+    return {
+        "code": error.code,
+        "message": error.message,
+        "param": error.param,
+        "disposition": error.disposition.value,
+    }
+
+
+Rank = ray.remote(max_restarts=0, max_concurrency=4)(RankProcess)
+"""The actor: one thread makes the clip, the others answer `cancel` and `ping` meanwhile."""

@@ -1,0 +1,78 @@
+"""The Router deployment: the dispatcher, and Serve handles as its launcher."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from ray import serve
+from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle
+
+from deployments.discovery import MODEL_DEPLOYMENT, model_pools
+from models.catalog import load_catalog
+from models.gpus import load_gpus
+from policies.engine import Engine
+from policies.profile import load_profiles
+from router.dispatch import Dispatcher, Taken, WorkerLost
+from router.jobs.records import PoolRecord
+from router.jobs.sql import SqlJobStore
+from router.media import MediaStore
+from router.settings import Settings
+
+
+class ServeLauncher:
+    """Reaches pools by application name. One handle per pool: each handle owns a Serve request router."""
+
+    def __init__(self) -> None:
+        self._handles: dict[str, DeploymentHandle[Any]] = {}
+
+    async def pools(self) -> Sequence[PoolRecord]:
+        """Applications that run models, as Serve reports them."""
+        return await model_pools()
+
+    async def launch(self, pool: str, job_id: str, fence: int) -> Taken:
+        """Call `run` on some replica of the pool and wait for it to be done."""
+        try:
+            handle = self._handles.get(pool)
+            if handle is None:
+                handle = self._handles[pool] = serve.get_deployment_handle(MODEL_DEPLOYMENT, pool)
+            answer = await handle.run.remote(job_id, fence)
+        except (KeyError, RayError, RayServeException) as error:
+            self._handles.pop(pool, None)
+            raise WorkerLost(f"pool {pool}: {type(error).__name__}") from error
+        return Taken(bool(answer["taken"]), str(answer["reason"]))
+
+
+class RouterReplica:
+    """Holds the dispatcher's loop; restartable at any time."""
+
+    async def __init__(self) -> None:
+        settings = Settings()
+        store = SqlJobStore.from_settings(settings)
+        await store.open()
+        engine = Engine(load_catalog(settings.cards), load_gpus(), load_profiles(settings.cards))
+        self._dispatcher = Dispatcher(
+            store=store,
+            media=MediaStore(settings.resolved_media_url),
+            engine=engine,
+            launcher=ServeLauncher(),
+            lease_s=settings.lease_s,
+        )
+        self._loop = asyncio.create_task(self._dispatcher.run())
+
+    async def nudge(self) -> None:
+        """Look at the queue now."""
+        self._dispatcher.nudge()
+
+    async def pid(self) -> int:
+        """Process id, for operators and for tests that kill it."""
+        return os.getpid()
+
+    async def check_health(self) -> None:
+        """The loop must be running: a dead loop would leave jobs queued for ever."""
+        if self._loop.done():
+            raise RuntimeError(f"the dispatcher's loop has ended: {self._loop.exception()!r}")

@@ -1,0 +1,1 @@
+"""Programs that show the product; each is run by a test."""

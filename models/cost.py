@@ -1,0 +1,348 @@
+"""What a clip costs before it is made: FLOPs and bytes to seconds, memory and money.
+
+The arithmetic of a diffusion clip follows from its shape, so it is computed in closed form and only the
+*rates* of a GPU type are fitted. One denoiser forward of a Wan-like transformer costs
+
+    linear    = L * [S * (12 D^2 + 4 D F) + 4 S (T + I) D + 4 (T + I) D^2]
+    attention = L * 4 S^2 D
+
+with S tokens, width D, MLP width F, L layers, T text and I image tokens; a test holds both against torch's
+FlopCounterMode on the real configurations. Wall time on p GPUs is
+
+    T(p) = codec * Mpx + steps * passes * [(linear / eta1 + attention / eta2) / p + V(p) / B + fixed]
+    V(p) = 4 L * (2 S D / p) * (p - 1) / p        (bytes that Ulysses attention sends per GPU and forward)
+
+where the codec runs on one GPU. Growth is faster than linear in pixels x frames, so a pixel budget would be
+wrong. `estimate` is called for every candidate of a decision: it does a few dozen multiplications.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from models.card import PricePerClip, PricePerSecond
+from models.errors import ConfigError
+
+if TYPE_CHECKING:
+    from models.card import Card, Offer, Rendering, Transformer, Vae
+    from models.gpus import GpuType
+    from models.types import ClipPlan
+
+CODEC_REFERENCE_KFLOP: Final = 13_570.0
+"""kFLOP per pixel and frame of AutoencoderKLWan (2.1), 8 510 to decode and 5 060 to encode: the unit of
+`GpuType.vae_seconds_per_megapixel` (FlopCounterMode, diffusers 0.42.1)."""
+
+ENCODE_SECONDS_PER_MEGAPIXEL: Final = 0.034
+"""H.264 by libx264 `veryfast` on one core: 74 frames/s of 832x480 noise-like pictures (PyAV 18, x86)."""
+
+INTERPOLATE_SECONDS_PER_MEGAPIXEL: Final = 0.25
+"""One in-between frame by dense optical flow and warping on one core (OpenCV 4, x86)."""
+
+USABLE_MEMORY: Final = 0.94
+"""Share of device memory that a clip may fill: the CUDA context and allocator fragmentation take the rest."""
+
+_BYTES_PER_ELEMENT: Final = 2
+_MAX_COMPILED: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Flops:
+    """FLOPs of one forward, kept apart because the two kinds run at different rates."""
+
+    linear: float
+    attention: float
+
+    @property
+    def total(self) -> float:
+        """Both kinds together."""
+        return self.linear + self.attention
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What one clip will take.
+
+    Attributes:
+        seconds: Wall time from the start of the run to the finished MP4.
+        gpu_seconds: `seconds` times the GPUs held; 0 for hosted offers.
+        step_seconds: One denoising step (all passes) of one segment; 0 where there are no steps.
+        steps: Denoising steps of all segments.
+        memory_bytes: Peak per GPU.
+        fits: The peak fits the GPU type's usable memory.
+        stages: (stage, seconds) in order; they sum to `seconds`.
+    """
+
+    seconds: float
+    gpu_seconds: float
+    step_seconds: float
+    steps: int
+    memory_bytes: int
+    fits: bool
+    stages: tuple[tuple[str, float], ...]
+
+
+def tokens(transformer: Transformer, width: int, height: int, num_frames: int) -> int:
+    """Sequence length of the denoiser for a native clip (latent pixels for a UNet).
+
+    Args:
+        transformer: Shape of the denoiser.
+        width: Pixels.
+        height: Pixels.
+        num_frames: Frames of one native segment.
+    """
+    cell = transformer.spatial_compression
+    patch = transformer.patch
+    latent_frames = (num_frames - 1) // transformer.temporal_compression + 1
+    return latent_frames * (height // cell // patch) * (width // cell // patch)
+
+
+def flops_per_forward(transformer: Transformer, width: int, height: int, num_frames: int) -> Flops:
+    """FLOPs of one denoiser forward with batch 1, by the closed form of the module's docstring.
+
+    LTX adds the per-token AdaLN of the timestep embedding, 14 S D^2 once. UNets are scaled from their figures
+    at `reference`: convolutions by pixels x frames, spatial attention by pixels squared x frames.
+    """
+    if transformer.kind == "unet":
+        per_voxel, per_pixel_voxel = _unet_coefficients(transformer)
+        pixels = width * height
+        return Flops(
+            linear=per_voxel * pixels * num_frames, attention=per_pixel_voxel * pixels * pixels * num_frames
+        )
+    per_token, constant, quadratic = _coefficients(transformer)
+    count = tokens(transformer, width, height, num_frames)
+    return Flops(linear=per_token * count + constant, attention=quadratic * count * count)
+
+
+def estimate(card: Card, offer: Offer, plan: ClipPlan, gpu: GpuType | None, gpus: int) -> Estimate:
+    """Predict time and memory of one clip.
+
+    Args:
+        card: The model.
+        offer: How it is run; hosted offers take `latency` and need no GPU type.
+        plan: Geometry, segments and interpolation.
+        gpu: GPU type of the pool; None for a hosted offer.
+        gpus: Degree: GPUs that work on this one clip.
+
+    Raises:
+        ConfigError: a local offer without a GPU type, a hosted offer without `latency`, or `gpus` below 1.
+    """
+    key = (id(card), id(offer))
+    costing = _compiled.get(key)
+    if costing is None or costing.card is not card or costing.offer is not offer:
+        costing = _compile(card, offer)
+        if len(_compiled) >= _MAX_COMPILED:
+            _compiled.clear()
+        _compiled[key] = costing
+    if costing.latency is not None:
+        seconds = costing.latency * plan.segments
+        return Estimate(seconds, 0.0, 0.0, 0, 0, True, (("hosted", seconds),))
+    if gpu is None:
+        raise ConfigError(f"{card.id}/{offer.id} runs on our own machines: a GPU type is needed", param="gpu")
+    if gpus < 1:
+        raise ConfigError(f"{card.id}/{offer.id} needs at least 1 GPU, got {gpus}", param="gpus")
+    if costing.rendering is not None:
+        return _rendered(costing.rendering, plan, gpu, gpus)
+    return _denoised(costing, plan, gpu, gpus)
+
+
+def usd(offer: Offer, plan: ClipPlan, estimate: Estimate, gpu: GpuType | None) -> float | None:
+    """Price of one clip in USD; None when the offer has no price, or is priced by a GPU type not given."""
+    price = offer.price
+    if price is None:
+        return None
+    if isinstance(price, PricePerSecond):
+        return price.usd * plan.effective.seconds
+    if isinstance(price, PricePerClip):
+        return price.usd * plan.segments
+    if gpu is None:
+        return None
+    return estimate.gpu_seconds * gpu.usd_per_hour / 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Costing:
+    """Constants of one card and offer, computed once. Holds both, so that their ids stay theirs."""
+
+    card: Card
+    offer: Offer
+    latency: float | None = None
+    rendering: Rendering | None = None
+    per_token: float = 0.0
+    constant: float = 0.0
+    quadratic: float = 0.0
+    per_voxel: float = 0.0
+    per_pixel_voxel: float = 0.0
+    bytes_per_token: float = 0.0
+    """What Ulysses moves: 8 L D elements' worth per token, before the split over GPUs."""
+    activation_per_token: float = 0.0
+    activation_per_voxel: float = 0.0
+    parallel: bool = False
+    """True when several GPUs share one forward (a UNet has no such plan)."""
+    cell: int = 1
+    temporal: int = 1
+    steps: int = 0
+    passes: int = 0
+    encode_ratio: float = 0.0
+    """Encoder work per encoded pixel and frame, in units of the reference codec."""
+    encodes_all_frames: bool = False
+    decode_ratio: float = 0.0
+    decode_peak_per_pixel: float = 0.0
+    decode_peak_per_voxel: float = 0.0
+    weights: int = 0
+
+
+_compiled: dict[tuple[int, int], _Costing] = {}
+
+
+def _compile(card: Card, offer: Offer) -> _Costing:
+    if offer.backend in {"replicate", "fal", "vendor"}:
+        if offer.latency is None:
+            raise ConfigError(f"{card.id}/{offer.id} is hosted and names no latency", param="latency")
+        return _Costing(card, offer, latency=offer.latency.p50)
+    cost = card.cost
+    if cost is None:
+        raise ConfigError(f"{card.id} has no cost block, so {offer.id} cannot be priced", param="cost")
+    if cost.rendering is not None:
+        return _Costing(card, offer, rendering=cost.rendering)
+    transformer, vae, sampling = cost.transformer, cost.vae, offer.sampling
+    if transformer is None or vae is None or sampling is None:
+        raise ConfigError(
+            f"{card.id}/{offer.id} denoises without transformer, vae and sampling", param="cost"
+        )
+    return _denoiser(card, offer, transformer, vae, sampling.steps, sampling.passes_per_step)
+
+
+def _denoiser(
+    card: Card, offer: Offer, transformer: Transformer, vae: Vae, steps: int, passes: int
+) -> _Costing:
+    is_unet = transformer.kind == "unet"
+    per_token, constant, quadratic = (0.0, 0.0, 0.0) if is_unet else _coefficients(transformer)
+    per_voxel, per_pixel_voxel = _unet_coefficients(transformer) if is_unet else (0.0, 0.0)
+    width, layers = transformer.width or 0, transformer.layers or 0
+    activation = transformer.activation_bytes_per_token_width
+    return _Costing(
+        card,
+        offer,
+        per_token=per_token,
+        constant=constant,
+        quadratic=quadratic,
+        per_voxel=per_voxel,
+        per_pixel_voxel=per_pixel_voxel,
+        bytes_per_token=4.0 * layers * _BYTES_PER_ELEMENT * width,
+        activation_per_token=0.0 if is_unet else activation * width,
+        activation_per_voxel=activation if is_unet else 0.0,
+        parallel=not is_unet,
+        cell=transformer.spatial_compression * transformer.patch,
+        temporal=transformer.temporal_compression,
+        steps=steps,
+        passes=passes,
+        encode_ratio=vae.encode_kflop / CODEC_REFERENCE_KFLOP,
+        encodes_all_frames=vae.encodes_all_frames,
+        decode_ratio=vae.decode_kflop / CODEC_REFERENCE_KFLOP,
+        decode_peak_per_pixel=vae.peak_bytes_per_pixel,
+        decode_peak_per_voxel=vae.peak_bytes_per_pixel_frame,
+        weights=card.weights.bytes or transformer.params * transformer.experts * _BYTES_PER_ELEMENT,
+    )
+
+
+def _coefficients(transformer: Transformer) -> tuple[float, float, float]:
+    """FLOPs of a forward as (per token, constant, per squared token)."""
+    width, mlp, layers = transformer.width or 0, transformer.mlp or 0, transformer.layers or 0
+    context = transformer.text_tokens + transformer.image_tokens
+    per_token = float(layers * (12 * width * width + 4 * width * mlp + 4 * context * width))
+    if transformer.kind == "ltx":
+        per_token += 14.0 * width * width
+    return per_token, float(layers * 4 * context * width * width), float(layers * 4 * width)
+
+
+def _unet_coefficients(transformer: Transformer) -> tuple[float, float]:
+    """FLOPs of a forward as (per pixel and frame, per squared pixel and frame)."""
+    if transformer.flops_per_forward is None or transformer.reference is None:
+        raise ConfigError("a UNet needs flops_per_forward and reference", param="cost.transformer")
+    width, height, num_frames = transformer.reference
+    pixels = width * height
+    voxels = pixels * num_frames
+    return transformer.flops_per_forward / voxels, transformer.attention_flops_per_forward / (pixels * voxels)
+
+
+def _denoised(costing: _Costing, plan: ClipPlan, gpu: GpuType, gpus: int) -> Estimate:
+    native = plan.native
+    pixels = native.width * native.height
+    voxels = pixels * native.num_frames
+    shared = gpus if costing.parallel else 1
+
+    cell = costing.cell
+    count = (
+        ((native.num_frames - 1) // costing.temporal + 1) * (native.height // cell) * (native.width // cell)
+    )
+    linear = costing.per_token * count + costing.constant + costing.per_voxel * voxels
+    attention = costing.quadratic * count * count + costing.per_pixel_voxel * pixels * voxels
+    forward = (linear / gpu.linear_flops + attention / gpu.attention_flops) / shared
+    forward += gpu.fixed_seconds_per_forward
+    if shared > 1:
+        sent = costing.bytes_per_token * count * (shared - 1) / (shared * shared)
+        forward += sent / gpu.interconnect_bytes_per_s
+    step_seconds = costing.passes * forward
+
+    segments = plan.segments
+    steps = costing.steps * segments
+    codec = gpu.vae_seconds_per_megapixel * 1e-6 * segments
+    encoding = codec * costing.encode_ratio * (voxels if costing.encodes_all_frames else pixels)
+    denoising = steps * step_seconds
+    decoding = codec * costing.decode_ratio * voxels
+    muxing = _muxing(plan)
+    seconds = encoding + denoising + decoding + muxing
+
+    activations = (costing.activation_per_token * count + costing.activation_per_voxel * voxels) / shared
+    decode_peak = costing.decode_peak_per_pixel * pixels + costing.decode_peak_per_voxel * voxels
+    memory = int(costing.weights + max(activations, decode_peak))
+    return Estimate(
+        seconds,
+        seconds * gpus,
+        step_seconds,
+        steps,
+        memory,
+        memory <= gpu.memory_bytes * USABLE_MEMORY,
+        (
+            ("encoding_input", encoding),
+            ("denoising", denoising),
+            ("decoding", decoding),
+            ("muxing", muxing),
+        ),
+    )
+
+
+def _rendered(rendering: Rendering, plan: ClipPlan, gpu: GpuType, gpus: int) -> Estimate:
+    native = plan.native
+    pixels = native.width * native.height
+    megapixels = pixels * _native_frames(plan) * 1e-6
+    drawing = rendering.fixed_seconds + rendering.seconds_per_megapixel * megapixels
+    muxing = _muxing(plan)
+    seconds = drawing + muxing
+    memory = int(rendering.bytes_per_pixel * pixels)
+    return Estimate(
+        seconds,
+        seconds * gpus,
+        0.0,
+        0,
+        memory,
+        memory <= gpu.memory_bytes * USABLE_MEMORY,
+        (("rendering", drawing), ("muxing", muxing)),
+    )
+
+
+def _native_frames(plan: ClipPlan) -> int:
+    """Frames that the model makes, chained segments sharing one frame."""
+    return plan.segments * (plan.native.num_frames - 1) + 1
+
+
+def _muxing(plan: ClipPlan) -> float:
+    """Seconds of in-between frames and H.264, both on a CPU core."""
+    effective = plan.effective
+    seconds = ENCODE_SECONDS_PER_MEGAPIXEL * 1e-6 * effective.width * effective.height * effective.num_frames
+    if plan.interpolation > 1:
+        between = (_native_frames(plan) - 1) * (plan.interpolation - 1)
+        native = plan.native
+        seconds += INTERPOLATE_SECONDS_PER_MEGAPIXEL * 1e-6 * native.width * native.height * between
+    return seconds

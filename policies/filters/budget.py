@@ -1,0 +1,28 @@
+"""Money: nothing dearer than the client allows, and nothing of unknown price under a budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from policies.base import Candidate, RouteRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Rejects candidates above `max_cost_usd`."""
+
+    name: ClassVar[str] = "budget"
+
+    def reject(self, request: RouteRequest, candidate: Candidate) -> str | None:
+        """Why this candidate is no answer, or None."""
+        limit = request.max_cost_usd
+        if limit is None:
+            return None
+        usd = candidate.prediction.usd
+        if usd is None:
+            return f"its price is not known, and the budget is ${limit:.4g}"
+        if usd > limit:
+            return f"costs ${usd:.2g}, above the budget of ${limit:.4g}"
+        return None

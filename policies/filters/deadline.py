@@ -1,0 +1,33 @@
+"""Hopeless deadlines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+if TYPE_CHECKING:
+    from policies.base import Candidate, RouteRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """Rejects candidates that meet the deadline with less than `hopeless` probability."""
+
+    name: ClassVar[str] = "deadline"
+
+    hopeless: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Below this chance a candidate is no answer."""
+
+    def reject(self, request: RouteRequest, candidate: Candidate) -> str | None:
+        """Why this candidate is no answer, or None."""
+        deadline = request.deadline_s
+        prediction = candidate.prediction
+        if deadline is None or prediction.on_time >= self.hopeless:
+            return None
+        wait = f" after a wait of {prediction.wait_seconds:.3g} s" if prediction.wait_seconds > 0 else ""
+        return (
+            f"takes {prediction.seconds:.3g} s{wait} on {candidate.gpus} {candidate.pool.gpu}; "
+            f"the deadline is {deadline:.4g} s"
+        )

@@ -1,0 +1,30 @@
+"""The client's own choice of models: `model`, `allow`, `deny`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from models.card import Card, Offer
+    from policies.base import RouteRequest
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """Keeps the asked model only, or those allowed and not denied. Entries are `model` or `model/offer`."""
+
+    name: ClassVar[str] = "model_choice"
+
+    def reject_offer(self, request: RouteRequest, card: Card, offer: Offer) -> str | None:
+        """Why this offer is no answer, or None."""
+        if request.model not in {"auto", card.id}:
+            return f"{request.model} was asked for"
+        if not request.allow and not request.deny:
+            return None
+        full = f"{card.id}/{offer.id}"
+        if request.allow and card.id not in request.allow and full not in request.allow:
+            return f"not among the allowed models ({', '.join(request.allow)})"
+        if card.id in request.deny or full in request.deny:
+            return "denied by the request"
+        return None

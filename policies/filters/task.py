@@ -1,0 +1,75 @@
+"""What is given beside the photograph must be what the model takes, no more and no less."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from models.types import TaskType
+
+if TYPE_CHECKING:
+    from models.card import Card, Need, Offer
+    from policies.base import Candidate, RouteRequest
+
+WORDS_OR_NOT = frozenset({TaskType.I2V, TaskType.TI2V})
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Rejects models that cannot take an input that is given, or need one that is not.
+
+    A model that reads no words is no answer to a prompt, unless the client asked for that very model or
+    the model has a camera interface through which camera words still act.
+    """
+
+    name: ClassVar[str] = "task"
+
+    def reject_offer(self, request: RouteRequest, card: Card, offer: Offer) -> str | None:
+        """Why this offer is no answer, or None."""
+        del offer
+        controls = card.controls
+        if request.task in WORDS_OR_NOT:
+            # A last image turns the task into first-and-last-frame; the control below decides then.
+            if not request.has_last_image and WORDS_OR_NOT.isdisjoint(card.tasks):
+                return f"does {', '.join(card.tasks)} only, not {request.task}"
+        elif request.task not in card.tasks:
+            return f"does {', '.join(card.tasks)} only, not {request.task}"
+        reason = (
+            _input("a last image", controls.last_image, given=request.has_last_image)
+            or _input("a driving video", controls.driving_video, given=request.has_driving_video)
+            or _input("an audio file", controls.audio_in, given=request.has_audio)
+        )
+        if reason is not None:
+            return reason
+        if request.generate_audio and controls.audio_out == "none":
+            return "makes no sound, and sound was asked for"
+        unread = not controls.prompt and request.features.prompt.words > 0
+        if unread and request.model != card.id and not controls.camera.explicit:
+            return "reads no words, so the prompt would have no effect"
+        return None
+
+    def reject(self, request: RouteRequest, candidate: Candidate) -> str | None:
+        """Why this mode of the offer is no answer, or None."""
+        mode = candidate.mode
+        if not mode.needs and not mode.excludes:
+            return None
+        given = {
+            "last_image": request.has_last_image,
+            "driving_video": request.has_driving_video,
+            "audio": request.has_audio,
+        }
+        for need in mode.needs:
+            if not given[need]:
+                return f"needs a {need.replace('_', ' ')}, and none was given"
+        for excluded in mode.excludes:
+            if given[excluded]:
+                return f"takes no {excluded.replace('_', ' ')}"
+        return None
+
+
+def _input(what: str, need: Need, *, given: bool) -> str | None:
+    if given and need == "none":
+        return f"takes no {what.split(' ', 1)[1]}"
+    if not given and need == "required":
+        return f"needs {what}, and none was given"
+    return None

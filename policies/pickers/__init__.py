@@ -1,0 +1,1 @@
+"""What orders scored candidates: one class a file, found by its `name`."""

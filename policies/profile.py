@@ -1,0 +1,157 @@
+"""A profile: the YAML list of filters, scorers with weights and a picker that answers one objective.
+
+Weights and rates live in the YAML alone. Everything is checked when it is loaded, so that a wrong name or
+figure stops the start and not a request.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from models.errors import ConfigError
+from models.sheets import describe, read_sheet
+from policies.geometry import Tolerance
+from policies.registry import Registry, discover
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+    from pathlib import Path
+
+    from policies.base import CandidateFilter, OfferFilter, Picker, Scorer
+
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How one objective decides.
+
+    Attributes:
+        name: Objective, and name in the Decision JSON.
+        summary: One sentence for people.
+        offer_filters: Cheap filters on card and offer, in order.
+        candidate_filters: Filters on planned candidates, in order.
+        scorers: Each with its weight.
+        picker: Orders what is left.
+        tolerance: How far from the asked clip an answer may be.
+        reference_elo: Rating of the model against which preference is told.
+        fallbacks: Most fallbacks that a decision names.
+    """
+
+    name: str
+    summary: str
+    offer_filters: tuple[OfferFilter, ...]
+    candidate_filters: tuple[CandidateFilter, ...]
+    scorers: tuple[tuple[Scorer, float], ...]
+    picker: Picker
+    tolerance: Tolerance
+    reference_elo: float
+    fallbacks: int
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class _Use(_Strict):
+    use: str
+    parameters: Mapping[str, Any] = Field(default_factory=dict, alias="with")
+
+
+class _WeightedUse(_Use):
+    weight: float = Field(gt=0)
+
+
+class _Tolerance(_Strict):
+    min_resolution: Share
+    min_seconds: Share
+    min_fps: Share
+    min_aspect: Share
+    crop_at_least: Share
+
+
+def _named(value: object) -> object:
+    return {"use": value} if isinstance(value, str) else value
+
+
+class _ProfileSheet(_Strict):
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    summary: str = Field(min_length=1)
+    filters: tuple[Annotated[_Use, BeforeValidator(_named)], ...]
+    scorers: tuple[_WeightedUse, ...] = Field(min_length=1)
+    picker: Annotated[_Use, BeforeValidator(_named)]
+    geometry: _Tolerance
+    reference_elo: float
+    fallbacks: int = Field(ge=0)
+
+
+def parse_profile(content: object, where: str, registry: Registry | None = None) -> Profile:
+    """A profile from the content of its YAML file.
+
+    Args:
+        content: Parsed YAML.
+        where: How errors call the file.
+        registry: Known policies; None for those shipped and installed.
+
+    Raises:
+        ConfigError: an unknown key, policy or parameter, or a value out of range; names file and field.
+    """
+    known = registry if registry is not None else discover()
+    try:
+        sheet = _ProfileSheet.model_validate(content)
+    except ValidationError as error:
+        raise describe(error, where) from error
+    for block, uses in (("filters", sheet.filters), ("scorers", sheet.scorers)):
+        names = [use.use for use in uses]
+        if len(set(names)) != len(names):
+            raise ConfigError(f"{where}: {block} repeat: {names}", param=f"{where}.{block}")
+    filters = [known.build("filter", use.use, use.parameters, f"{where}: filters") for use in sheet.filters]
+    return Profile(
+        name=sheet.name,
+        summary=sheet.summary,
+        offer_filters=tuple(f for f in filters if hasattr(f, "reject_offer")),
+        candidate_filters=tuple(f for f in filters if hasattr(f, "reject")),
+        scorers=tuple(
+            (known.build("scorer", use.use, use.parameters, f"{where}: scorers"), use.weight)
+            for use in sheet.scorers
+        ),
+        picker=known.build("picker", sheet.picker.use, sheet.picker.parameters, f"{where}: picker"),
+        tolerance=Tolerance(**sheet.geometry.model_dump()),
+        reference_elo=sheet.reference_elo,
+        fallbacks=sheet.fallbacks,
+    )
+
+
+def load_profiles(overlay: Path | None = None) -> dict[str, Profile]:
+    """The shipped profiles by name and, over them, those of an operator.
+
+    Args:
+        overlay: A directory whose `profiles/` subdirectory, if there is one, holds `*.yaml` profiles. One with
+            a shipped name replaces that profile whole.
+
+    Raises:
+        ConfigError: a file cannot be read or is wrong; names file and field.
+    """
+    shipped = importlib.resources.files("policies") / "profiles"
+    found = _read(shipped, "policies/profiles")
+    if overlay is not None and (overlay / "profiles").is_dir():
+        found |= _read(overlay / "profiles", str(overlay / "profiles"))
+    return found
+
+
+def _read(directory: Traversable, label: str) -> dict[str, Profile]:
+    found: dict[str, Profile] = {}
+    for file in sorted(directory.iterdir(), key=lambda file: file.name):
+        if not file.name.endswith(".yaml"):
+            continue
+        where = f"{label}/{file.name}"
+        profile = parse_profile(read_sheet(file, where), where)
+        if profile.name in found:
+            raise ConfigError(f"{where}: profile {profile.name} is in another file already", param="name")
+        found[profile.name] = profile
+    return found

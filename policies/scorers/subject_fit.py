@@ -1,0 +1,65 @@
+"""What a model is said to be good at, against what the photograph and the words show. A weak prior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from models.types import Objective
+from policies.base import Score
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from models.card import Card
+    from policies.base import Candidate, RouteRequest
+
+FABRIC = frozenset({"cloth", "clothes", "clothing", "coat", "dress", "fabric", "robe", "scarf", "silk", "skirt"})
+"""Subject motions that speak of fashion."""
+
+NO_EVIDENCE = Score(0.5, "nothing in photograph or words that strengths speak of")
+NO_CLAIM = Score(0.5, "no strength or weakness is claimed for this")
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectFit:
+    """0.5 + half the sum of strength x evidence: 0.5 is neutral, claims move it either way."""
+
+    name: ClassVar[str] = "subject_fit"
+
+    def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> list[Score]:
+        """One score per candidate, in order."""
+        seen = evidence(request)
+        if not seen:
+            return [NO_EVIDENCE] * len(candidates)
+        words: dict[str, Score] = {}
+        for c in candidates:
+            if c.card.id not in words:
+                words[c.card.id] = _word(c.card, seen)
+        return [words[c.card.id] for c in candidates]
+
+
+def evidence(request: RouteRequest) -> dict[str, float]:
+    """Strength tags that the request speaks of, with how sure that is, 0-1."""
+    image, prompt = request.features.image, request.features.prompt
+    seen: dict[str, float] = {}
+    if image.subject != "other" and image.subject_confidence > 0:
+        seen[image.subject] = image.subject_confidence
+    if prompt.environment_motion:
+        seen["ambient_motion"] = 1.0
+    if request.camera or prompt.camera:
+        seen["cinematic_camera"] = 1.0
+    if not FABRIC.isdisjoint(prompt.subject_motion):
+        seen["fashion"] = 1.0
+    if request.objective in {Objective.SPEED, Objective.PREVIEW}:
+        seen["speed"] = 1.0
+    return seen
+
+
+def _word(card: Card, seen: Mapping[str, float]) -> Score:
+    claims = [(s.tag, s.weight * seen[s.tag]) for s in card.strengths if s.tag in seen]
+    if not claims:
+        return NO_CLAIM
+    total = sum(weight for _, weight in claims)
+    told = ", ".join(f"{tag} {weight:+.2f}" for tag, weight in claims)
+    return Score(min(1.0, max(0.0, 0.5 + 0.5 * total)), f"said of it: {told}")

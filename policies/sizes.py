@@ -1,0 +1,103 @@
+"""Frame sizes: the nearest size that a mode can make, and how the photograph meets it."""
+
+from __future__ import annotations
+
+from math import ceil, floor, isqrt, lcm, log, sqrt
+from typing import TYPE_CHECKING
+
+from models.types import Fit, Framing, Size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from models.card import AreaSizes, ListedSizes
+
+SAME_ASPECT = 0.05
+"""Listed sizes whose aspects differ by less than this share count as one shape (16:9 and 832x480)."""
+
+
+def overlap(a: float, b: float) -> float:
+    """Share of one aspect that fits into the other, 0-1; 1.0 when they are equal."""
+    return a / b if a < b else b / a
+
+
+def even(size: Size) -> Size:
+    """`size` cut to even sides, which the 4:2:0 pictures of an MP4 need."""
+    if size.width % 2 == 0 and size.height % 2 == 0:
+        return size
+    return Size(size.width - size.width % 2 or size.width, size.height - size.height % 2 or size.height)
+
+
+def nearest_size(sizes: AreaSizes | ListedSizes, photo: Size, asked: Size | None) -> Size | None:
+    """The size that the mode generates for this photograph and wish.
+
+    The shape comes from the asked size, else from the photograph; the area from the asked size, else it
+    is the largest that the mode was trained for. None when the lattice holds no size at all.
+    """
+    if sizes.kind == "list":
+        return _listed(sizes, photo, asked)
+    return _on_lattice(sizes, photo, asked)
+
+
+def _listed(sizes: ListedSizes, photo: Size, asked: Size | None) -> Size:
+    aspect = asked.aspect if asked else photo.aspect
+    best = max(overlap(w / h, aspect) for w, h in sizes.sizes)
+    shape = [Size(w, h) for w, h in sizes.sizes if overlap(w / h, aspect) >= best * (1 - SAME_ASPECT)]
+    if asked is None:
+        return max(shape, key=lambda s: (s.pixels, overlap(s.aspect, aspect)))
+    # An asked size that is listed (or is listed up to an odd pixel) must come back as it is.
+    return min(
+        shape,
+        key=lambda s: (even(s) != asked, abs(log(s.pixels / asked.pixels)), -overlap(s.aspect, aspect)),
+    )
+
+
+def _on_lattice(sizes: AreaSizes, photo: Size, asked: Size | None) -> Size | None:
+    step = sizes.multiple if sizes.multiple % 2 == 0 else lcm(sizes.multiple, 2)
+    aspect = asked.aspect if asked else photo.aspect
+    aspect = min(max(aspect, sizes.aspect_min), sizes.aspect_max)
+    area = sizes.pixels if asked is None else min(max(asked.pixels, sizes.min_pixels), sizes.pixels)
+    width = sqrt(area * aspect) / step
+    height = width / aspect
+    near = [
+        (w * step, h * step)
+        for w in {max(1, floor(width)), ceil(width)}
+        for h in {max(1, floor(height)), ceil(height)}
+    ]
+    return _closest(sizes, near, aspect, area) or _closest(sizes, _lattice(sizes, step), aspect, area)
+
+
+def _closest(sizes: AreaSizes, pairs: Iterable[tuple[int, int]], aspect: float, area: float) -> Size | None:
+    """The allowed pair that loses least: a wrong shape weighs twice a wrong area."""
+    best: tuple[float, int, int] | None = None
+    for w, h in pairs:
+        if not sizes.min_pixels <= w * h <= sizes.pixels:
+            continue
+        if not sizes.aspect_min <= w / h <= sizes.aspect_max:
+            continue
+        loss = 2 * abs(log(w / h / aspect)) + abs(log(w * h / area))
+        if best is None or (loss, w, h) < best:
+            best = (loss, w, h)
+    return Size(best[1], best[2]) if best else None
+
+
+def _lattice(sizes: AreaSizes, step: int) -> Iterable[tuple[int, int]]:
+    """Every pair within the limits; only walked when the limits are too tight for the four neighbours."""
+    longest = isqrt(int(sizes.pixels * max(sizes.aspect_max, 1 / sizes.aspect_min))) + step
+    for w in range(step, longest + 1, step):
+        for h in range(step, min(longest, sizes.pixels // w) + 1, step):
+            yield w, h
+
+
+def framing(photo: Size, frame: Size, crop_at_least: float) -> Framing:
+    """How the photograph is laid into the frame, never stretched.
+
+    Cropped when at least `crop_at_least` of it stays visible, else padded. `EXACT` means that scaling it
+    to cover the frame overhangs by less than half a pixel.
+    """
+    a, b = photo.aspect, frame.aspect
+    overhang = frame.height * a - frame.width if a > b else frame.width / a - frame.height
+    if overhang < 0.5:
+        return Framing(Fit.EXACT, 1.0, 1.0)
+    share = overlap(a, b)
+    return Framing(Fit.CROP, share, 1.0) if share >= crop_at_least else Framing(Fit.PAD, 1.0, share)

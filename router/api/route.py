@@ -1,0 +1,69 @@
+"""`POST /v1/route`: what would be chosen and why, without making anything."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse
+
+from models.errors import InvalidRequest
+from models.types import Size
+from policies.base import Features, ImageFeatures
+from policies.render import decision_json
+from router.api.context import Context, GatewayContext, Tenant
+from router.api.intake import Body, images_of, read_body
+from router.api.submission import prepare_image
+from router.engine import clip_request, route_request
+from router.features import read_prompt
+from router.schemas import RouteVideo, parse
+
+router = APIRouter(tags=["routing"])
+
+
+@router.post("/v1/route", responses={200: {"content": {"application/json": {}}}})
+async def route(request: Request, context: Context, tenant: Tenant) -> JSONResponse:
+    """The decision for a request that is not run; `chosen` is null when nothing fits.
+
+    Takes what `POST /v1/videos` takes. Instead of the photograph, `image_size` may say its shape alone.
+    """
+    body = await read_body(request)
+    wishes = parse(RouteVideo, body.fields)
+    features, size, last = await _features(context, body, wishes)
+    clip = clip_request(wishes, size)
+    context.engine.check_models(clip)
+    asked = route_request(clip, features, has_last_image=last, tenant=tenant)
+    fleet = context.engine.idle() if wishes.fleet == "all" else await context.fleet()
+    decision = await asyncio.to_thread(context.engine.decide, asked, fleet)
+    answer: dict[str, Any] = decision_json(decision)
+    return JSONResponse(answer, headers={"Cache-Control": "no-store"})
+
+
+async def _features(context: GatewayContext, body: Body, wishes: RouteVideo) -> tuple[Features, Size, bool]:
+    """Features, photograph size, and whether a last frame came."""
+    first, last = await images_of(body, wishes)
+    prompt = (wishes.prompt or "").strip()
+    if last is not None:
+        await prepare_image(context, last[1], "", last[0])
+    if first is not None and wishes.image_size is not None:
+        raise InvalidRequest("give the photograph or image_size, not both", param="image_size")
+    if first is not None:
+        image = await prepare_image(context, first[1], prompt, first[0])
+        features = replace(image.features, advice=(*image.features.advice, *image.notes))
+        return features, image.size, last is not None
+    if wishes.image_size is None:
+        raise InvalidRequest(
+            "input_reference is missing: send the photograph, or its image_size (WIDTHxHEIGHT)",
+            param="input_reference",
+        )
+    size = Size.parse(wishes.image_size)
+    return Features(image=shape_only(size), prompt=read_prompt(prompt)), size, last is not None
+
+
+def shape_only(size: Size) -> ImageFeatures:
+    """What is known of a photograph that nobody sent: its shape."""
+    if size.width == size.height:
+        return ImageFeatures(size.width, size.height, "square")
+    return ImageFeatures(size.width, size.height, "portrait" if size.height > size.width else "landscape")

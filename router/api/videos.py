@@ -1,0 +1,141 @@
+"""`/v1/videos`: create, list, retrieve, delete, cancel, feedback."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import time
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from models.errors import InvalidRequest, MediaUnavailable
+from router.api.context import ClientRetry, Context, GatewayContext, IdempotencyKey, JobId, Tenant
+from router.api.intake import images_of, read_body, read_json
+from router.api.submission import accepted, prepare_image, submit
+from router.api.view import Video, VideoDeleted, VideoList, poll_after_ms, video
+from router.engine import clip_request
+from router.jobs.records import Job, JobStatus
+from router.schemas import CreateVideo, Feedback, ListVideos, parse
+
+logger = logging.getLogger("router.gateway")
+router = APIRouter(tags=["videos"])
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+class FeedbackTaken(BaseModel):
+    """The answer to feedback."""
+
+    id: str
+    object: str = "video.feedback"
+    rating: int
+
+
+def json_answer(body: BaseModel, headers: dict[str, str] | None = None) -> Response:
+    """A wire type as the answer; state changes, so nobody may keep it."""
+    return Response(
+        body.model_dump_json(), headers={**NO_STORE, **(headers or {})}, media_type="application/json"
+    )
+
+
+@router.post("/v1/videos", status_code=202, responses={202: {"model": Video}})
+async def create_video(
+    request: Request, context: Context, tenant: Tenant, key: IdempotencyKey, retry: ClientRetry
+) -> Response:
+    """Make a clip out of a photograph. Answers once the job is committed; follow it by id."""
+    body = await read_body(request)
+    wishes = parse(CreateVideo, body.fields)
+    first, last = await images_of(body, wishes)
+    if first is None:
+        raise InvalidRequest(
+            "input_reference is missing: send the photograph as a file or as a data: URI",
+            param="input_reference",
+        )
+    image = await prepare_image(context, first[1], wishes.prompt or "", first[0])
+    clip = clip_request(wishes, image.size)
+    context.engine.check_models(clip)
+    end = await prepare_image(context, last[1], "", last[0]) if last is not None else None
+    created = await submit(context, clip, image, end, tenant=tenant, idempotency_key=key, client_retry=retry)
+    return accepted(created)
+
+
+@router.get("/v1/videos", responses={200: {"model": VideoList}})
+async def list_videos(query: Annotated[ListVideos, Query()], context: Context, tenant: Tenant) -> Response:
+    """Jobs by creation time, newest first; `routing` and `attempts` are shown by retrieve only."""
+    page = await context.store.list(
+        tenant,
+        after=query.after,
+        limit=query.limit,
+        descending=query.order == "desc",
+        status=JobStatus(query.status) if query.status is not None else None,
+    )
+    now = time()
+    shown = [video(job, now=now, full=False) for job in page.jobs]
+    return json_answer(
+        VideoList(
+            data=shown,
+            first_id=shown[0].id if shown else None,
+            last_id=shown[-1].id if shown else None,
+            has_more=page.has_more,
+        )
+    )
+
+
+@router.get("/v1/videos/{video_id}", responses={200: {"model": Video}})
+async def retrieve_video(video_id: JobId, context: Context, tenant: Tenant) -> Response:
+    """One job. A failed one is a good answer (200) that says `failed`."""
+    return await _shown(context, await context.store.get(video_id, tenant))
+
+
+@router.post("/v1/videos/{video_id}/cancel", responses={200: {"model": Video}})
+async def cancel_video(video_id: JobId, context: Context, tenant: Tenant) -> Response:
+    """Stop a job. A queued one ends at once, a running one at its next step; a final one stays as it is."""
+    job = await context.store.cancel(video_id, tenant)
+    context.wake_router()
+    return await _shown(context, job)
+
+
+@router.delete("/v1/videos/{video_id}", responses={200: {"model": VideoDeleted}})
+async def delete_video(video_id: JobId, context: Context, tenant: Tenant) -> Response:
+    """Cancel if needed and remove the job, its words and its media."""
+    keys = list(await context.store.delete(video_id, tenant))
+    context.wake_router()
+    await _purge(context, keys)
+    return json_answer(VideoDeleted(id=video_id))
+
+
+@router.post("/v1/videos/{video_id}/feedback", responses={200: {"model": FeedbackTaken}})
+async def rate_video(video_id: JobId, request: Request, context: Context, tenant: Tenant) -> Response:
+    """A thumb up (1) or down (-1), which moves the quality prior of the model that made the clip."""
+    feedback = parse(Feedback, await read_json(request))
+    job = await context.store.get(video_id, tenant)
+    if job.status is not JobStatus.COMPLETED:
+        raise InvalidRequest(
+            f"only a completed video can be rated; this one is {job.status}", param="video_id"
+        )
+    await context.store.add_feedback(video_id, tenant, feedback.rating, feedback.comment)
+    return json_answer(FeedbackTaken(id=video_id, rating=feedback.rating))
+
+
+async def _shown(context: GatewayContext, job: Job) -> Response:
+    """One read more for a job that waits (its place) and one for a job that ran (its attempts)."""
+    attempts = await context.store.attempts(job.id) if job.fence > 0 else ()
+    position = await context.store.queue_position(job.id) if job.status is JobStatus.QUEUED else None
+    now = time()
+    poll = poll_after_ms(job, now)
+    headers = {"openai-poll-after-ms": str(poll)} if poll is not None else None
+    return json_answer(video(job, now=now, attempts=attempts, queue_position=position), headers)
+
+
+async def _purge(context: GatewayContext, keys: list[str]) -> None:
+    """Delete media now; what the media store refuses stays on the store's list for the reaper."""
+    if not keys:
+        return
+    try:
+        await asyncio.to_thread(context.media.delete, keys)
+    except MediaUnavailable as error:
+        logger.warning("purge left to the reaper: %s", error.message)
+        return
+    await context.store.purged(keys)

@@ -1,0 +1,313 @@
+"""From a request on the wire to what policies decide on and what the job store keeps.
+
+The estimate at submission and the binding decision at dispatch start from the same object: a `ClipRequest`
+is stored as the job's `request`, and `route_request_from_job` reads it back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+from models.catalog import Catalog
+from models.errors import FleetUnavailable, InvalidRequest, NoRoute
+from models.gpus import GpuType
+from models.types import (
+    CameraMove,
+    CameraWish,
+    ClipWish,
+    Intensity,
+    Objective,
+    Prefer,
+    Priority,
+    Residency,
+    Size,
+    TaskType,
+)
+from policies.base import Decision, Features, Fleet, RouteRequest
+from policies.engine import Engine, idle_fleet
+from policies.render import decision_json
+from router.features import features_from_json, features_json
+from router.jobs.records import Job, NewJob
+from router.schemas import MAX_SEED, Wishes
+from router.settings import Settings
+
+AUTO = "auto"
+BANDS = {Priority.LOW: 0, Priority.NORMAL: 1, Priority.HIGH: 2}
+DEADLINE_FLOOR_S = 1.0
+"""What is left of a deadline that has passed: still a positive number, which policies find hopeless."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClipRequest:
+    """A validated request without its images."""
+
+    prompt: str = ""
+    negative_prompt: str = ""
+    seed: int | None = None
+    """None: one is drawn when the job is made."""
+    model: str = AUTO
+    wish: ClipWish = field(default_factory=ClipWish)
+    objective: Objective = Objective.BALANCED
+    camera: tuple[CameraWish, ...] = ()
+    motion: Intensity | None = None
+    deadline_s: float | None = None
+    max_cost_usd: float | None = None
+    priority: Priority = Priority.NORMAL
+    residency: Residency = Residency.ANY
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    generate_audio: bool = False
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """An image in the media store: its key there and the SHA-256 of what the client sent."""
+
+    key: str
+    sha256: str
+
+
+def clip_request(wishes: Wishes, photograph: Size, base: ClipRequest | None = None) -> ClipRequest:
+    """What a body asks; what it leaves out is taken from `base` (a remix) or the defaults."""
+    start = base or ClipRequest()
+    size = wishes.wished_size(photograph)
+    seconds = wishes.seconds if wishes.seconds is not None else wishes.duration
+    camera = wishes.camera
+
+    def hint(name: str, default: Any) -> Any:
+        value = wishes.hint(name)
+        return default if value is None else value
+
+    return ClipRequest(
+        prompt=(wishes.prompt if wishes.prompt is not None else start.prompt).strip(),
+        negative_prompt=_or(wishes.negative_prompt, start.negative_prompt),
+        seed=_or(wishes.seed, start.seed),
+        model=_or(wishes.model, start.model),
+        wish=ClipWish(
+            size=size or start.wish.size,
+            seconds=_or(seconds, start.wish.seconds),
+            fps=_or(wishes.fps, start.wish.fps),
+            prefer=hint("prefer", start.wish.prefer),
+        ),
+        objective=hint("objective", start.objective),
+        camera=(
+            start.camera if camera is None else tuple(CameraWish(wish.move, wish.required) for wish in camera)
+        ),
+        motion=_or(wishes.intensity, start.motion),
+        deadline_s=hint("deadline_s", start.deadline_s),
+        max_cost_usd=hint("max_cost_usd", start.max_cost_usd),
+        priority=hint("priority", start.priority),
+        residency=hint("residency", start.residency),
+        allow=hint("allow", start.allow),
+        deny=hint("deny", start.deny),
+        generate_audio=_or(wishes.generate_audio, start.generate_audio),
+        tags=_or(wishes.tags, start.tags),
+    )
+
+
+def _or(value: Any, default: Any) -> Any:
+    return default if value is None else value
+
+
+def clip_json(clip: ClipRequest) -> dict[str, Any]:
+    """The stored (and fingerprinted) form, without images."""
+    wish = clip.wish
+    return {
+        "prompt": clip.prompt,
+        "negative_prompt": clip.negative_prompt,
+        "seed": clip.seed,
+        "objective": clip.objective.value,
+        "model": clip.model,
+        "size": str(wish.size) if wish.size is not None else None,
+        "seconds": wish.seconds,
+        "fps": wish.fps,
+        "prefer": wish.prefer.value,
+        "camera": [{"move": wish.move.value, "required": wish.required} for wish in clip.camera],
+        "motion": clip.motion.name.lower() if clip.motion is not None else None,
+        "deadline_s": clip.deadline_s,
+        "max_cost_usd": clip.max_cost_usd,
+        "priority": clip.priority.value,
+        "residency": clip.residency.value,
+        "allow": list(clip.allow),
+        "deny": list(clip.deny),
+        "generate_audio": clip.generate_audio,
+        "tags": list(clip.tags),
+    }
+
+
+def clip_from_json(stored: Mapping[str, Any]) -> ClipRequest:
+    """Read `clip_json` back."""
+    return ClipRequest(
+        prompt=stored["prompt"],
+        negative_prompt=stored["negative_prompt"],
+        seed=stored["seed"],
+        model=stored["model"],
+        wish=ClipWish(
+            size=Size.parse(stored["size"]) if stored["size"] else None,
+            seconds=stored["seconds"],
+            fps=stored["fps"],
+            prefer=Prefer(stored["prefer"]),
+        ),
+        objective=Objective(stored["objective"]),
+        camera=tuple(CameraWish(CameraMove(wish["move"]), wish["required"]) for wish in stored["camera"]),
+        motion=Intensity[stored["motion"].upper()] if stored["motion"] else None,
+        deadline_s=stored["deadline_s"],
+        max_cost_usd=stored["max_cost_usd"],
+        priority=Priority(stored["priority"]),
+        residency=Residency(stored["residency"]),
+        allow=tuple(stored["allow"]),
+        deny=tuple(stored["deny"]),
+        generate_audio=stored["generate_audio"],
+        tags=tuple(stored["tags"]),
+    )
+
+
+def route_request(
+    clip: ClipRequest,
+    features: Features,
+    *,
+    has_last_image: bool,
+    tenant: str,
+    deadline_s: float | None = None,
+) -> RouteRequest:
+    """What policies see. `deadline_s` overrides the stored one when time has passed since submission."""
+    without_last = TaskType.TI2V if clip.prompt else TaskType.I2V
+    task = TaskType.FLF2V if has_last_image else without_last
+    return RouteRequest(
+        features=features,
+        wish=clip.wish,
+        task=task,
+        model=clip.model,
+        objective=clip.objective,
+        camera=clip.camera,
+        motion=clip.motion,
+        deadline_s=clip.deadline_s if deadline_s is None else deadline_s,
+        max_cost_usd=clip.max_cost_usd,
+        priority=clip.priority,
+        residency=clip.residency,
+        allow=clip.allow,
+        deny=clip.deny,
+        has_last_image=has_last_image,
+        generate_audio=clip.generate_audio,
+        tenant=tenant,
+    )
+
+
+def route_request_from_job(job: Job, now: float) -> RouteRequest:
+    """The request of a stored job, its deadline counted from `now` (Unix seconds)."""
+    clip = clip_from_json(job.request)
+    left = None
+    if clip.deadline_s is not None:
+        left = max(job.created_at + clip.deadline_s - now, DEADLINE_FLOOR_S)
+    return route_request(
+        clip,
+        features_from_json(job.features),
+        has_last_image=job.request["media"]["last_image"] is not None,
+        tenant=job.tenant,
+        deadline_s=left,
+    )
+
+
+def fingerprint(clip: ClipRequest, images: Mapping[str, str | None], remixed_from: str | None = None) -> str:
+    """SHA-256 of what was asked and of the images' digests; nothing of how it was sent goes in."""
+    canonical = {**clip_json(clip), "images": dict(images), "remixed_from": remixed_from}
+    text = json.dumps(canonical, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def new_job(
+    clip: ClipRequest,
+    features: Features,
+    decision: Decision,
+    *,
+    image: StoredImage,
+    last_image: StoredImage | None,
+    tenant: str,
+    settings: Settings,
+    idempotency_key: str | None,
+    client_retry: int,
+    remixed_from: str | None = None,
+) -> NewJob:
+    """The row that the Gateway commits. A seed is drawn when none was given: the clip can be repeated."""
+    digests = {"image": image.sha256, "last_image": last_image.sha256 if last_image else None}
+    stored = clip_json(clip)
+    if clip.seed is None:
+        stored["seed"] = secrets.randbelow(MAX_SEED + 1)
+    stored["media"] = {"image": image.key, "last_image": last_image.key if last_image else None}
+    return NewJob(
+        tenant=tenant,
+        model=clip.model,
+        prompt=clip.prompt,
+        request=stored,
+        features=features_json(features),
+        routing=decision_json(decision),
+        priority=BANDS[clip.priority],
+        due_in_s=clip.deadline_s if clip.deadline_s is not None else settings.default_due_s,
+        expires_in_s=settings.queue_ttl_s,
+        fingerprint=fingerprint(clip, digests, remixed_from),
+        idempotency_key=idempotency_key,
+        client_retry=client_retry,
+        remixed_from=remixed_from,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RouteEngine:
+    """The Gateway's view of routing: the catalog, and the policies' engine over it."""
+
+    policies: Engine
+    catalog: Catalog
+    gpus: Mapping[str, GpuType]
+
+    def check_models(self, clip: ClipRequest) -> None:
+        """Raises `UnknownModel` (`model`) or `InvalidRequest` (`allow`, `deny`) for ids that name no card."""
+        if clip.model != AUTO:
+            self.catalog.get(clip.model)
+        for name, ids in (("allow", clip.allow), ("deny", clip.deny)):
+            for card_id in ids:
+                if card_id not in self.catalog:
+                    close = get_close_matches(card_id.lower(), self.catalog.cards, n=3, cutoff=0.5)
+                    hint = f"; did you mean {' or '.join(close)}?" if close else ""
+                    raise InvalidRequest(
+                        f"{name}: no model is called {card_id!r}{hint}",
+                        param=name,
+                        allowed=list(self.catalog.cards),
+                    )
+
+    def idle(self) -> Fleet:
+        """Every card available and idle."""
+        return idle_fleet(self.catalog, self.gpus)
+
+    def decide(self, request: RouteRequest, fleet: Fleet) -> Decision:
+        """The decision with counter-offers; `chosen` is None when nothing fits (a dry run shows why)."""
+        return self.policies.decide(request, fleet, counter_offers=True)
+
+    def estimate(self, request: RouteRequest, fleet: Fleet) -> Decision:
+        """A decision that chose something.
+
+        Raises:
+            FleetUnavailable: no pool is known or none is healthy; the same request may do later.
+            NoRoute: nothing can do what was asked; carries the decision.
+        """
+        decision = self.decide(request, fleet)
+        if decision.chosen is not None:
+            return decision
+        if not any(pool.healthy for pool in fleet.pools):
+            raise FleetUnavailable("no model is ready to take work; try again shortly")
+        raise NoRoute(no_route_message(decision), decision=decision)
+
+
+def no_route_message(decision: Decision) -> str:
+    """Why nothing fits and what would, in one paragraph."""
+    reasons = [f"{row.model}/{row.offer}: {row.reason}" for row in decision.rejected[:3]]
+    more = len(decision.rejected) - len(reasons)
+    text = "No model can do this. " + " | ".join(reasons) + (f" | and {more} more" if more > 0 else "")
+    changes = [offer.change for offer in decision.counter_offers]
+    return f"{text} What would fit: {'; '.join(changes)}." if changes else text

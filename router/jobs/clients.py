@@ -1,0 +1,267 @@
+"""What clients do to jobs: create, read, list, cancel, delete, rate. One function is one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Row, exists, func, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models.errors import IdempotencyMismatch, InvalidRequest, NotReady
+from router.jobs.clock import db_now
+from router.jobs.encoding import check_text, media_keys
+from router.jobs.ids import new_job_id
+from router.jobs.records import Attempt, Created, Event, Job, JobStatus, NewJob, Page
+from router.jobs.rows import attempt_of, event_of, job_of
+from router.jobs.schema import VISIBLE, attempts, events, feedback, jobs, media
+from router.jobs.states import LEASED, EventType, Phase
+from router.jobs.transitions import (
+    Held,
+    Rules,
+    cancel_now,
+    drop_media,
+    hold_visible,
+    not_found,
+    record_event,
+    upsert,
+    use_media,
+)
+
+_MOST_PER_PAGE = 1000
+
+
+async def create(conn: AsyncConnection, new: NewJob, *, retry_window_s: float) -> Created:
+    """Insert a job, or find the one that the key or a client's retry names."""
+    if new.remixed_from is not None:
+        await _check_source(conn, new)
+    if new.idempotency_key is None:
+        twin = await _twin(conn, new, retry_window_s)
+        if twin is not None:
+            return Created(job_of(twin), replayed=True)
+    row = await _insert(conn, new)
+    if row is None:
+        return Created(await _replay(conn, new), replayed=True)
+    held = Held(row, row.created_at)
+    await record_event(conn, row.id, row.last_event, row.created_at, EventType.QUEUED, {})
+    await use_media(conn, held, media_keys(new.request))
+    return Created(job_of(row), replayed=False)
+
+
+def check_storable(new: NewJob) -> None:
+    """Raise `InvalidRequest` for text that a database cannot hold."""
+    for param in ("tenant", "model", "prompt", "idempotency_key", "fingerprint"):
+        check_text(param, getattr(new, param))
+
+
+async def _check_source(conn: AsyncConnection, new: NewJob) -> None:
+    # Holding the source keeps its photograph from being dropped between this check and our commit.
+    source = await hold_visible(conn, str(new.remixed_from), new.tenant)
+    if source.row.purged_at is not None:
+        raise NotReady(f"the media of job {source.row.id} were purged", param="remixed_from")
+
+
+async def _twin(conn: AsyncConnection, new: NewJob, window_s: float) -> Row[Any] | None:
+    """The newest keyless job of the same content, when the client says that this is a retry.
+
+    The OpenAI SDK repeats a POST without an idempotency key (`openai/_base_client.py`, which counts
+    in `x-stainless-retry-count`). The first try may still be in its transaction when the second comes:
+    on PostgreSQL both take the same lock; SQLite has one writer anyway.
+    """
+    if conn.dialect.name == "postgresql":
+        name = func.hashtextextended(f"{new.tenant}\n{new.fingerprint}", 0)
+        await conn.execute(select(func.pg_advisory_xact_lock(name)))
+    if new.client_retry <= 0:
+        return None
+    stmt = (
+        select(jobs)
+        .where(
+            jobs.c.tenant == new.tenant,
+            jobs.c.fingerprint == new.fingerprint,
+            jobs.c.created_at >= db_now() - window_s,
+            jobs.c.idempotency_key.is_(None),
+            VISIBLE,
+        )
+        .order_by(jobs.c.created_at.desc(), jobs.c.id.desc())
+        .limit(1)
+    )
+    return (await conn.execute(stmt)).one_or_none()
+
+
+async def _insert(conn: AsyncConnection, new: NewJob) -> Row[Any] | None:
+    """The new row; None when the key is taken."""
+    stmt = upsert(conn, jobs).values(
+        id=new_job_id(),
+        tenant=new.tenant,
+        status=JobStatus.QUEUED,
+        model=new.model,
+        prompt=new.prompt,
+        request=new.request,
+        features=new.features,
+        routing=new.routing,
+        priority=new.priority,
+        created_at=db_now(),
+        due_at=db_now() + new.due_in_s,
+        expires_at=db_now() + new.expires_in_s,
+        fence=0,
+        attempts=0,
+        max_attempts=new.max_attempts,
+        progress=0,
+        cancel_requested=False,
+        not_before=0.0,
+        excluded=[],
+        remixed_from=new.remixed_from,
+        idempotency_key=new.idempotency_key,
+        fingerprint=new.fingerprint,
+        last_event=1,
+    )
+    stmt = stmt.on_conflict_do_nothing(index_elements=[jobs.c.tenant, jobs.c.idempotency_key])
+    return (await conn.execute(stmt.returning(jobs))).one_or_none()
+
+
+async def _replay(conn: AsyncConnection, new: NewJob) -> Job:
+    stmt = select(jobs).where(jobs.c.tenant == new.tenant, jobs.c.idempotency_key == new.idempotency_key)
+    row = (await conn.execute(stmt)).one()
+    if row.fingerprint != new.fingerprint:
+        raise IdempotencyMismatch(
+            f"Idempotency-Key {new.idempotency_key!r} was used for another request", param="Idempotency-Key"
+        )
+    return job_of(row)
+
+
+async def get(conn: AsyncConnection, job_id: str, tenant: str | None) -> Job:
+    """One job that is not deleted."""
+    stmt = select(jobs).where(jobs.c.id == job_id, VISIBLE)
+    if tenant is not None:
+        stmt = stmt.where(jobs.c.tenant == tenant)
+    row = (await conn.execute(stmt)).one_or_none()
+    if row is None:
+        raise not_found(job_id)
+    return job_of(row)
+
+
+async def page(
+    conn: AsyncConnection,
+    tenant: str,
+    *,
+    after: str | None,
+    limit: int,
+    descending: bool,
+    status: JobStatus | None,
+) -> Page:
+    """One page of a tenant's jobs; `after` may have been deleted meanwhile."""
+    if not 1 <= limit <= _MOST_PER_PAGE:
+        raise InvalidRequest(
+            f"limit must be from 1 to {_MOST_PER_PAGE}; got {limit}",
+            param="limit",
+            allowed=[1, _MOST_PER_PAGE],
+        )
+    order = (jobs.c.created_at, jobs.c.id)
+    stmt = select(jobs).where(jobs.c.tenant == tenant, VISIBLE)
+    if status is not None:
+        stmt = stmt.where(jobs.c.status == status)
+    if after is not None:
+        cursor = select(*order).where(jobs.c.id == after, jobs.c.tenant == tenant)
+        place = (await conn.execute(cursor)).one_or_none()
+        if place is None:
+            raise not_found(after)
+        here, there = tuple_(*order), tuple_(place.created_at, place.id)
+        stmt = stmt.where(here < there if descending else here > there)
+    stmt = stmt.order_by(*(column.desc() if descending else column.asc() for column in order))
+    rows = (await conn.execute(stmt.limit(limit + 1))).all()
+    return Page(jobs=tuple(job_of(row) for row in rows[:limit]), has_more=len(rows) > limit)
+
+
+async def attempts_of(conn: AsyncConnection, job_id: str) -> Sequence[Attempt]:
+    """All attempts, oldest first."""
+    stmt = (
+        select(attempts, jobs.c.lease_until)
+        .outerjoin_from(attempts, jobs, (jobs.c.id == attempts.c.job_id) & (jobs.c.fence == attempts.c.fence))
+        .where(attempts.c.job_id == job_id)
+        .order_by(attempts.c.fence)
+    )
+    return tuple(attempt_of(row) for row in await conn.execute(stmt))
+
+
+async def events_of(conn: AsyncConnection, job_id: str, after: int, limit: int) -> Sequence[Event]:
+    """Events after a sequence number, in order."""
+    stmt = (
+        select(events)
+        .where(events.c.job_id == job_id, events.c.seq > after)
+        .order_by(events.c.seq)
+        .limit(limit)
+    )
+    return tuple(event_of(row) for row in await conn.execute(stmt))
+
+
+async def cancel(conn: AsyncConnection, job_id: str, tenant: str | None, rules: Rules) -> Job:
+    """Cancel what has not begun; flag what runs; leave what is final."""
+    held = await hold_visible(conn, job_id, tenant)
+    if held.phase in (Phase.WAITING, Phase.DISPATCHED):
+        return job_of((await cancel_now(conn, held, rules)).row)
+    if held.phase is Phase.RUNNING and not held.row.cancel_requested:
+        return job_of(await _write(conn, job_id, {"cancel_requested": True}))
+    return job_of(held.row)
+
+
+async def delete(conn: AsyncConnection, job_id: str, tenant: str | None, rules: Rules) -> Sequence[str]:
+    """Hide a job, drop what its owner gave, and name the media that nothing else uses."""
+    held = await hold_visible(conn, job_id, tenant)
+    if held.phase in (Phase.WAITING, Phase.DISPATCHED):
+        held = await cancel_now(conn, held, rules)
+    seq = held.row.last_event + 1
+    await _write(
+        conn,
+        job_id,
+        {
+            "deleted_at": held.now,
+            "cancel_requested": held.row.cancel_requested or held.phase in LEASED,
+            "last_event": seq,
+            "prompt": "",
+            "request": {},
+            "features": {},
+            "routing": {},
+            "progress_detail": None,
+            "result": None,
+            "error": None,
+            "idempotency_key": None,  # the key names nothing any more
+        },
+    )
+    # Errors may quote the prompt, progress names a preview.
+    await conn.execute(update(events).where(events.c.job_id == job_id).values(data={}))
+    await conn.execute(update(attempts).where(attempts.c.job_id == job_id).values(error=None))
+    await conn.execute(update(feedback).where(feedback.c.job_id == job_id).values(comment=""))
+    await record_event(conn, job_id, seq, held.now, EventType.DELETED, {})
+    await drop_media(conn, [job_id], held.now)
+    return await _unused_keys(conn, job_id)
+
+
+async def _write(conn: AsyncConnection, job_id: str, columns: Mapping[str, object]) -> Row[Any]:
+    stmt = update(jobs).where(jobs.c.id == job_id).values(columns).returning(jobs)
+    return (await conn.execute(stmt)).one()
+
+
+async def _unused_keys(conn: AsyncConnection, job_id: str) -> Sequence[str]:
+    other = media.alias()
+    stmt = (
+        select(media.c.key)
+        .where(
+            media.c.job_id == job_id,
+            ~exists().where(other.c.key == media.c.key, other.c.dropped_at.is_(None)),
+        )
+        .order_by(media.c.key)
+    )
+    return tuple((await conn.scalars(stmt)).all())
+
+
+async def add_feedback(conn: AsyncConnection, job_id: str, tenant: str, rating: int, comment: str) -> None:
+    """Store or replace the thumb of a completed job."""
+    if rating not in (-1, 1):
+        raise InvalidRequest(f"rating must be -1 or 1; got {rating}", param="rating", allowed=[-1, 1])
+    check_text("comment", comment)
+    held = await hold_visible(conn, job_id, tenant)
+    if held.phase is not Phase.COMPLETED:
+        raise NotReady(f"job {job_id} has no clip to rate: it is {held.row.status}", param="id")
+    values = {"tenant": tenant, "rating": rating, "comment": comment, "at": held.now}
+    stmt = upsert(conn, feedback).values(job_id=job_id, **values)
+    await conn.execute(stmt.on_conflict_do_update(index_elements=[feedback.c.job_id], set_=values))

@@ -1,0 +1,1 @@
+"""Schema history of the job store (Alembic); `router.jobs.migrate` runs it."""
