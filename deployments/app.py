@@ -1,7 +1,7 @@
 """Application builders: the import paths that serve_config.yaml names.
 
-One application per model (`build_model`), so that each upgrades alone and a broken one takes nothing down; one
-for the Gateway and the Router (`build_gateway`). Options such as resources and replicas come from
+One application per model (`build_model`), so that each upgrades alone and a broken one takes nothing down;
+one for the Gateway and the Router (`build_gateway`). Options such as resources and replicas come from
 serve_config.yaml; what is set here are only the limits that correctness needs.
 """
 

@@ -20,7 +20,7 @@ from models.errors import ConfigError, RankLost
 log = logging.getLogger("i2v.gang")
 
 LOAD_TIMEOUT_S = 1800.0
-"""Weights of 70 GB from an object store at 1 GB/s take about 70 s; a half hour is a fault, not a slow disk."""
+"""Weights of 70 GB at 1 GB/s take about 70 s; half an hour is a fault, not a slow disk."""
 
 
 class Gang:

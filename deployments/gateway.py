@@ -8,14 +8,9 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from models.catalog import load_catalog
-from models.gpus import load_gpus
-from policies.engine import Engine
-from policies.profile import load_profiles
+from deployments.wiring import job_store, media_store, route_engine
 from router.fleet import CachedFleet
 from router.gateway import create_app
-from router.jobs.sql import SqlJobStore
-from router.media import MediaStore
 from router.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,10 +23,10 @@ class GatewayReplica:
     A nudge that fails is no fault: the job is committed and the Router looks at the queue by itself.
     """
 
-    async def __init__(self, router: DeploymentHandle[Any]) -> None:
+    async def __init__(self, router: DeploymentHandle[Any]) -> None:  # type: ignore[misc]
         self._router = router
         self._settings = Settings()
-        self._store = SqlJobStore.from_settings(self._settings)
+        self._store = job_store(self._settings)
         await self._store.open()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -40,8 +35,8 @@ class GatewayReplica:
         return create_app(
             settings=settings,
             store=self._store,
-            media=MediaStore(settings.resolved_media_url),
-            engine=Engine(load_catalog(settings.cards), load_gpus(), load_profiles(settings.cards)),
+            media=media_store(settings),
+            engine=route_engine(settings),
             fleet=CachedFleet(self._store),
             nudge=self._nudge,
         )

@@ -1,8 +1,8 @@
 """The whole stack on one machine: `python -m deployments.local` (what `i2v serve` starts).
 
-Ray, the Serve proxy, the Gateway, the Router and the model replicas run in one process tree that ends with this
-process. It loads the same serve_config.yaml as a cluster, through an overlay of resources, and deploys it
-declaratively, as `serve deploy` would.
+Ray, the Serve proxy, the Gateway, the Router and the model replicas run in one process tree that ends with
+this process. It loads the same serve_config.yaml as a cluster, through an overlay of resources, and deploys
+it declaratively, as `serve deploy` would.
 """
 
 from __future__ import annotations
@@ -175,10 +175,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         stack.start()
     except I2VError as error:
-        print(f"error: {error.message}", file=sys.stderr)  # noqa: T201
+        print(f"error: {error.message}", file=sys.stderr)
         stack.close()
         return 1
-    print(f"ready: http://{options.host}:{options.port}", flush=True)  # noqa: T201
+    print(f"ready: http://{options.host}:{options.port}", flush=True)
     stopping.wait()
     stack.close()
     return 0

@@ -1,8 +1,8 @@
-"""A model replica: the coordinator of a gang. It takes a job under a fence, has it made, and writes the outcome.
+"""A model replica: the coordinator of a gang. It takes a job under a fence and writes what came of it.
 
-The coordinator guards its GPUs itself (Serve frees a request slot when a caller goes away, the GPU is busy all
-the same), beats for its attempt, sees the cancel flag, and rebuilds its ranks inside its own placement group
-when one is lost. It answers its caller only whether it took the job: every result goes to the store.
+The coordinator guards its GPUs itself (Serve frees a request slot when a caller goes away, the GPU is busy
+all the same), beats for its attempt, sees the cancel flag, and rebuilds its ranks inside its own placement
+group when one is lost. It answers its caller only whether it took the job: every result goes to the store.
 """
 
 from __future__ import annotations
@@ -21,11 +21,10 @@ from ray import serve
 from deployments.args import ModelArgs
 from deployments.gang import Gang
 from deployments.rank import ClipTask, Event
+from deployments.wiring import job_store, media_store
 from models.errors import Disposition, I2VError, RankLost, StaleFence, Stalled, StoreUnavailable
 from models.gpus import load_gpus
 from router.jobs.records import Attempt, Job, Observation, Progress, Worker
-from router.jobs.sql import SqlJobStore
-from router.media import MediaStore
 from router.settings import Settings
 
 log = logging.getLogger("i2v.model")
@@ -42,11 +41,11 @@ STALL_FACTOR = 3.0
 class ModelReplica:
     """Serve deployment class; `Model` in `deployments.app` binds it."""
 
-    async def __init__(self, args: dict[str, Any]) -> None:
+    async def __init__(self, args: dict[str, Any]) -> None:  # type: ignore[misc]
         self._args = ModelArgs.model_validate(args)
         self._settings = Settings()
-        self._store = SqlJobStore.from_settings(self._settings)
-        self._media = MediaStore(self._settings.resolved_media_url)
+        self._store = job_store(self._settings)
+        self._media = media_store(self._settings)
         self._price_per_s = load_gpus()[self._args.gpu].usd_per_hour / 3600
         self._busy = asyncio.Lock()
         self._state = "starting"
@@ -90,7 +89,8 @@ class ModelReplica:
         while True:
             await asyncio.sleep(WORKER_BEAT_EVERY_S)
             try:
-                await self._store.worker_beat(self._id, self._state, self._detail())
+                if not await self._store.worker_beat(self._id, self._state, self._detail()):
+                    await self._register()
             except StoreUnavailable as error:
                 log.warning("worker heartbeat missed: %s", error)
 

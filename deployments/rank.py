@@ -25,13 +25,13 @@ from typing import TYPE_CHECKING, Any, cast
 import ray
 from PIL import Image
 
-from models.catalog import load_catalog
+from deployments.wiring import catalog, media_store
 from models.errors import Cancelled, CheckpointMissing, I2VError, OutOfMemory, RunnerError
 from models.runners.base import Runner, RunnerFactory, RunRequest, Stage
 from models.runners.encode import encode_clip
 from models.types import CameraMove, Intensity
 from policies.render import plan_from_json
-from router.media import MediaStore, clip_key, preview_key
+from router.media import clip_key, preview_key
 from router.settings import Settings
 
 if TYPE_CHECKING:
@@ -138,10 +138,10 @@ class RankProcess:
 
     def __init__(self, model: str, offer: str, checkpoint: str | None) -> None:
         self._settings = Settings()
-        self._card = load_catalog(self._settings.cards).get(model)
+        self._card = catalog(self._settings).get(model)
         self._offer = self._card.offer(offer)
         self._checkpoint = checkpoint
-        self._media = MediaStore(self._settings.resolved_media_url)
+        self._media = media_store(self._settings)
         self._runner: Runner | None = None
         self._cancel: dict[tuple[str, int], threading.Event] = {}
 
@@ -199,7 +199,7 @@ class RankProcess:
         except MemoryError as error:
             log.exception("out of memory")
             emit({"type": "error", "error": _error_json(OutOfMemory(f"host memory: {error}"))})
-        except Exception as error:  # noqa: BLE001 - the thread's last resort: the coordinator must hear of it
+        except Exception as error:
             log.exception("the runner failed in a way that it does not declare")
             failure = RunnerError(f"{type(error).__name__}: {error}")
             emit({"type": "error", "error": _error_json(failure)})
@@ -272,7 +272,7 @@ class RankProcess:
         picture.save(target, "JPEG", quality=80)
         key = preview_key(task.job_id, task.fence)
         self._media.put_bytes(key, target.getvalue(), "image/jpeg")
-        return key
+        return str(key)
 
     def _resolve_checkpoint(self) -> str | None:
         if self._checkpoint is not None:
@@ -292,7 +292,7 @@ def _device() -> str:
 def _cuda() -> bool:
     import torch
 
-    return torch.cuda.is_available()
+    return bool(torch.cuda.is_available())
 
 
 def _error_json(error: I2VError) -> dict[str, Any]:

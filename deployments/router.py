@@ -13,14 +13,9 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from deployments.discovery import MODEL_DEPLOYMENT, model_pools
-from models.catalog import load_catalog
-from models.gpus import load_gpus
-from policies.engine import Engine
-from policies.profile import load_profiles
+from deployments.wiring import job_store, media_store, route_engine
 from router.dispatch import Dispatcher, Taken, WorkerLost
 from router.jobs.records import PoolRecord
-from router.jobs.sql import SqlJobStore
-from router.media import MediaStore
 from router.settings import Settings
 
 
@@ -50,15 +45,14 @@ class ServeLauncher:
 class RouterReplica:
     """Holds the dispatcher's loop; restartable at any time."""
 
-    async def __init__(self) -> None:
+    async def __init__(self) -> None:  # type: ignore[misc]
         settings = Settings()
-        store = SqlJobStore.from_settings(settings)
+        store = job_store(settings)
         await store.open()
-        engine = Engine(load_catalog(settings.cards), load_gpus(), load_profiles(settings.cards))
         self._dispatcher = Dispatcher(
             store=store,
-            media=MediaStore(settings.resolved_media_url),
-            engine=engine,
+            media=media_store(settings),
+            engine=route_engine(settings).policies,
             launcher=ServeLauncher(),
             lease_s=settings.lease_s,
         )

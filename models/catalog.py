@@ -36,6 +36,10 @@ class Catalog:
     def __contains__(self, card_id: object) -> bool:
         return card_id in self.cards
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A read-only view cannot be pickled; actors get the cards and build their own.
+        return Catalog.of, (tuple(self),)
+
     @classmethod
     def of(cls, cards: Collection[Card]) -> Catalog:
         """A catalog of these cards.
@@ -93,19 +97,6 @@ def load_catalog(overlay: Path | None = None, *, gpu_types: Collection[str] | No
         cards |= _read_directory(overlay, str(overlay))
     _check_gpu_types(cards.values(), load_gpus() if gpu_types is None else gpu_types)
     return Catalog.of(cards.values())
-
-
-def bundled_overlay(name: str) -> Path:
-    """Directory of an overlay that ships with the product, such as `local` (tiny checkpoints for a laptop).
-
-    Raises:
-        ConfigError: there is none of that name.
-    """
-    root = Path(str(importlib.resources.files("models"))) / "overlays"
-    found = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
-    if name not in found:
-        raise ConfigError(f"no overlay is called {name!r}", param="overlay", allowed=found)
-    return root / name
 
 
 def _read_directory(directory: Traversable, label: str) -> dict[str, Card]:

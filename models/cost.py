@@ -33,11 +33,14 @@ CODEC_REFERENCE_KFLOP: Final = 13_570.0
 """kFLOP per pixel and frame of AutoencoderKLWan (2.1), 8 510 to decode and 5 060 to encode: the unit of
 `GpuType.vae_seconds_per_megapixel` (FlopCounterMode, diffusers 0.42.1)."""
 
-ENCODE_SECONDS_PER_MEGAPIXEL: Final = 0.034
-"""H.264 by libx264 `veryfast` on one core: 74 frames/s of 832x480 noise-like pictures (PyAV 18, x86)."""
+ENCODE_SECONDS_PER_MEGAPIXEL: Final = 0.016
+"""Writing H.264 (libx264 `veryfast`, crf 20), the stills and the decode that proves the file, in CPU seconds of
+one x86 core: 0.0135 to 0.020 over 320x320 to 1280x720, from smooth to grainy pictures (PyAV 18)."""
 
-INTERPOLATE_SECONDS_PER_MEGAPIXEL: Final = 0.25
-"""One in-between frame by dense optical flow and warping on one core (OpenCV 4, x86)."""
+FLOW_SECONDS_PER_MEGAPIXEL: Final = 0.42
+BETWEEN_SECONDS_PER_MEGAPIXEL: Final = 0.08
+"""In-between frames by optical flow: both directions of one frame gap, and each picture made in it, in CPU seconds
+of one x86 core (OpenCV 4.14, DIS): 0.50 and 0.66 per gap for one and three in-betweens, 832x480 and 1280x640."""
 
 USABLE_MEMORY: Final = 0.94
 """Share of device memory that a clip may fill: the CUDA context and allocator fragmentation take the rest."""
@@ -342,7 +345,8 @@ def _muxing(plan: ClipPlan) -> float:
     effective = plan.effective
     seconds = ENCODE_SECONDS_PER_MEGAPIXEL * 1e-6 * effective.width * effective.height * effective.num_frames
     if plan.interpolation > 1:
-        between = (_native_frames(plan) - 1) * (plan.interpolation - 1)
         native = plan.native
-        seconds += INTERPOLATE_SECONDS_PER_MEGAPIXEL * 1e-6 * native.width * native.height * between
+        per_gap = FLOW_SECONDS_PER_MEGAPIXEL + BETWEEN_SECONDS_PER_MEGAPIXEL * (plan.interpolation - 1)
+        gaps = _native_frames(plan) - 1
+        seconds += per_gap * 1e-6 * native.width * native.height * gaps
     return seconds

@@ -17,7 +17,8 @@ def advise(request: RouteRequest, chosen: Scored | None) -> tuple[str, ...]:
     if asked is not None and span is not None and not span.low <= asked <= span.high:
         way = "fewer" if asked > span.high else "more"
         told.append(
-            f"{asked:.4g} s asked; {span.what} hold best for {span.low:.0f}-{span.high:.0f} s: try {way} seconds."
+            f"{asked:.4g} s asked; {span.what} hold best for {span.low:.0f}-{span.high:.0f} s: "
+            f"try {way} seconds."
         )
     if chosen is None:
         return _once(told)

@@ -131,8 +131,8 @@ def load_profiles(overlay: Path | None = None) -> dict[str, Profile]:
     """The shipped profiles by name and, over them, those of an operator.
 
     Args:
-        overlay: A directory whose `profiles/` subdirectory, if there is one, holds `*.yaml` profiles. One with
-            a shipped name replaces that profile whole.
+        overlay: A directory whose `profiles/` subdirectory, if there is one, holds `*.yaml` profiles. One
+            with a shipped name replaces that profile whole.
 
     Raises:
         ConfigError: a file cannot be read or is wrong; names file and field.

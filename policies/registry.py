@@ -65,7 +65,9 @@ class Registry:
         if cls is None:
             known = self.names(kind)
             raise ConfigError(
-                f"{where}: no {kind} is called {name!r}; known: {', '.join(known)}", param=where, allowed=known
+                f"{where}: no {kind} is called {name!r}; known: {', '.join(known)}",
+                param=where,
+                allowed=known,
             )
         allowed = [field.name for field in fields(cls)]
         unknown = sorted(set(parameters) - set(allowed))
@@ -140,8 +142,8 @@ def _kind(cls: type) -> Kind:
     kinds = {kind for method, kind in _METHODS.items() if callable(getattr(cls, method, None))}
     if len(kinds) != 1 or not isinstance(getattr(cls, "name", None), str) or not is_dataclass(cls):
         raise ConfigError(
-            f"{cls.__module__}.{cls.__qualname__} is no policy: a policy is a dataclass with a `name` and the "
-            "method of one kind (reject_offer or reject, score, order)",
+            f"{cls.__module__}.{cls.__qualname__} is no policy: a policy is a dataclass with a `name` and "
+            "the method of one kind (reject_offer or reject, score, order)",
             param=cls.__qualname__,
         )
     return kinds.pop()

@@ -1,9 +1,9 @@
 """The dispatcher: keeps the order, decides late, hands jobs to pools, and mends what broke.
 
-One tick reads the queue in order (priority, then due time), decides each job with the same engine that made its
-estimate, and claims those whose chosen pool has room. A job whose pool is full waits and is decided again
-later. The dispatcher is not in the data path: a worker writes its outcome to the store itself, so a dispatcher
-that dies takes nothing with it, and the next one goes on from the store.
+One tick reads the queue in order (priority, then due time), decides each job with the same engine that made
+its estimate, and claims those whose chosen pool has room. A job whose pool is full waits and is decided again
+later. The dispatcher is not in the data path: a worker writes its outcome to the store itself, so a
+dispatcher that dies takes nothing with it, and the next one goes on from the store.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from models.errors import Disposition, I2VError, JobNotFound, StaleFence, StoreUnavailable
-from policies.base import Decision, Fleet, Pool, Scored
+from models.errors import I2VError, JobNotFound, StaleFence, StoreUnavailable
+from policies.base import Decision, Fleet, Pool, RouteRequest, Scored
 from policies.engine import Engine
 from policies.render import candidate_json, decision_json, plan_json
 from router.engine import route_request_from_job
@@ -129,7 +129,10 @@ class Dispatcher:
     async def _place(self, job: Job, fleet: Fleet, room: Counter[str]) -> tuple[Fleet, int]:
         """Decide one job; claim and launch it when its pool has room. Returns the fleet as it is then."""
         request = route_request_from_job(job, fleet.now)
-        decision = self._engine.decide(request, fleet, counter_offers=False, exclude=frozenset(job.excluded))
+        decision = self._decide(job, request, fleet)
+        if decision.chosen is None and request.deadline_s is not None:
+            # The deadline was promised in good faith and cannot be met any more: late is better than never.
+            decision = self._decide(job, replace(request, deadline_s=None), fleet)
         chosen = decision.chosen
         if chosen is None:
             await self._no_candidate(job, decision, fleet)
@@ -143,6 +146,9 @@ class Dispatcher:
         room[pool.name] -= 1
         self._launch(attempt)
         return _occupy(fleet, pool.name, chosen.candidate.prediction.seconds), 1
+
+    def _decide(self, job: Job, request: RouteRequest, fleet: Fleet) -> Decision:
+        return self._engine.decide(request, fleet, counter_offers=False, exclude=frozenset(job.excluded))
 
     async def _claim(self, job: Job, decision: Decision, chosen: Scored) -> Attempt | None:
         candidate = chosen.candidate
@@ -168,28 +174,13 @@ class Dispatcher:
         """Nothing can take the job now. It waits if a sick pool could, and fails if none ever could."""
         healed = replace(fleet, pools=tuple(replace(p, healthy=True) for p in fleet.pools))
         request = route_request_from_job(job, fleet.now)
-        again = self._engine.decide(request, healed, counter_offers=False, exclude=frozenset(job.excluded))
+        again = self._decide(job, replace(request, deadline_s=None), healed)
         if again.chosen is not None or not fleet.pools:
             return
         reasons = "; ".join(f"{row.model}/{row.offer}: {row.reason}" for row in decision.rejected[:8])
         refused = f" Refused by {', '.join(job.excluded)}." if job.excluded else ""
-        attempt = await self._store.claim(
-            job.id,
-            pool="",
-            model=job.model,
-            offer="",
-            gpus=0,
-            decision={},
-            routing=decision_json(decision),
-            lease_s=self._lease_s,
-        )
-        if attempt is not None:
-            await self._store.fail(
-                job.id,
-                attempt.fence,
-                disposition=Disposition.FAIL,
-                error={"code": "no_route", "message": f"No model can make this clip.{refused} {reasons}"},
-            )
+        message = f"No model can make this clip.{refused} {reasons}"
+        await self._quietly(self._store.fail_queued(job.id, error={"code": "no_route", "message": message}))
 
     # --- flights ----------------------------------------------------------------------------------
 
@@ -239,11 +230,10 @@ class Dispatcher:
             log.warning("left to the reaper: %s", error)
 
     async def _purge(self) -> None:
-        """Delete what is past its retention from the media store."""
-        keys = await self._store.purgeable()
-        if keys:
+        """Delete from the media store what jobs no longer need."""
+        while keys := await self._store.garbage():
             await asyncio.to_thread(self._media.delete, keys)
-            await self._store.purged(keys)
+            await self._store.forget_garbage(keys)
 
 
 def free_slots(

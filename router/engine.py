@@ -68,10 +68,14 @@ class ClipRequest:
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """An image in the media store: its key there and the SHA-256 of what the client sent."""
+    """An image in the media store: its key there and what identifies its content.
+
+    The identity is the SHA-256 of what the client sent; a remix, which shares its source's photograph,
+    knows the key alone and takes that.
+    """
 
     key: str
-    sha256: str
+    identity: str
 
 
 def clip_request(wishes: Wishes, photograph: Size, base: ClipRequest | None = None) -> ClipRequest:
@@ -216,7 +220,7 @@ def route_request_from_job(job: Job, now: float) -> RouteRequest:
 
 
 def fingerprint(clip: ClipRequest, images: Mapping[str, str | None], remixed_from: str | None = None) -> str:
-    """SHA-256 of what was asked and of the images' digests; nothing of how it was sent goes in."""
+    """SHA-256 of what was asked and of the images' identities; nothing of how it was sent goes in."""
     canonical = {**clip_json(clip), "images": dict(images), "remixed_from": remixed_from}
     text = json.dumps(canonical, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -236,7 +240,7 @@ def new_job(
     remixed_from: str | None = None,
 ) -> NewJob:
     """The row that the Gateway commits. A seed is drawn when none was given: the clip can be repeated."""
-    digests = {"image": image.sha256, "last_image": last_image.sha256 if last_image else None}
+    identities = {"image": image.identity, "last_image": last_image.identity if last_image else None}
     stored = clip_json(clip)
     if clip.seed is None:
         stored["seed"] = secrets.randbelow(MAX_SEED + 1)
@@ -251,7 +255,7 @@ def new_job(
         priority=BANDS[clip.priority],
         due_in_s=clip.deadline_s if clip.deadline_s is not None else settings.default_due_s,
         expires_in_s=settings.queue_ttl_s,
-        fingerprint=fingerprint(clip, digests, remixed_from),
+        fingerprint=fingerprint(clip, identities, remixed_from),
         idempotency_key=idempotency_key,
         client_retry=client_retry,
         remixed_from=remixed_from,

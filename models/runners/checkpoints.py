@@ -95,8 +95,8 @@ def _downloaded(card: Card) -> Path:
         lacking = "names no hub id" if weights.hub_id is None else f"pins no revision of {weights.hub_id}"
         raise CheckpointMissing(
             f"{card.id}: no checkpoint. The card {lacking}; set weights.hub_id and weights.revision (the "
-            "40-digit commit) in an overlay card under I2V_CARDS, or put a diffusers directory with safetensors "
-            f"under I2V_MODELS for {card.id}",
+            "40-digit commit) in an overlay card under I2V_CARDS, or put a diffusers directory with "
+            f"safetensors under I2V_MODELS for {card.id}",
             param="checkpoint",
         )
     where = f"{weights.hub_id}@{weights.revision}"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from models.runners import parallax_cues as cues
 from models.runners.parallax_cues import FloatMap
+from models.runners.parallax_guided import guided_filter
 from models.runners.parallax_subject import Face, Subject, find_subject, saliency
 
 WORKING_SIDE = 256
@@ -133,7 +134,7 @@ def _subject_nearness(subject: Subject, backdrop: FloatMap) -> FloatMap:
     roundness = np.sqrt(depth / max(float(depth.max()), 1.0))
     # 0.06: enough that an orbit turns a body a little, too little to bend a face.
     relief = cues.gaussian((0.06 * roundness).astype(np.float32), 0.03 * max(mask.shape))
-    return np.clip(base + relief, FAR, 1.0).astype(np.float32)
+    return np.asarray(np.clip(base + relief, FAR, 1.0), np.float32)
 
 
 def _aim_of_subject(subject: Subject) -> tuple[float, float]:
@@ -162,47 +163,3 @@ def _centroid(weight: FloatMap) -> tuple[float, float]:
 def _sample(values: FloatMap, point: tuple[float, float]) -> float:
     height, width = values.shape
     return float(values[min(height - 1, int(point[1] * height)), min(width - 1, int(point[0] * width))])
-
-
-def guided_filter(guide: FloatMap, source: FloatMap, *, radius: int, eps: float) -> FloatMap:
-    """Smooth `source` along the edges of a grey `guide` (He, Sun and Tang, ECCV 2010).
-
-    Args:
-        guide: float32 in [0, 1].
-        source: float32 of the same size.
-        radius: Half width of the box, in pixels.
-        eps: Contrast (squared) of the guide below which it counts as flat.
-    """
-    gain, offset = _guided_coefficients(guide, source, radius, eps)
-    return (gain * guide + offset).astype(np.float32)
-
-
-def guided_upsample(guide: FloatMap, source: FloatMap, *, radius: int, eps: float) -> FloatMap:
-    """Bring a small `source` to the size of `guide` so that its edges fall on the guide's edges.
-
-    The coefficients are solved at the small size and applied at the large one (He and Sun, "Fast Guided
-    Filter", 2015). `radius` is in pixels of the small size.
-    """
-    height, width = guide.shape
-    rows, columns = source.shape
-    small = np.asarray(cv2.resize(guide, (columns, rows), interpolation=cv2.INTER_AREA), np.float32)
-    gain, offset = _guided_coefficients(small, source, radius, eps)
-    gain = np.asarray(cv2.resize(gain, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-    offset = np.asarray(cv2.resize(offset, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-    return (gain * guide + offset).astype(np.float32)
-
-
-def _guided_coefficients(
-    guide: FloatMap, source: FloatMap, radius: int, eps: float
-) -> tuple[FloatMap, FloatMap]:
-    box = (2 * radius + 1, 2 * radius + 1)
-
-    def mean(values: FloatMap) -> FloatMap:
-        return np.asarray(cv2.blur(values, box), np.float32)
-
-    guide_mean, source_mean = mean(guide), mean(source)
-    covariance = mean(guide * source) - guide_mean * source_mean
-    variance = mean(guide * guide) - guide_mean * guide_mean
-    gain = covariance / (variance + eps)
-    gain = np.asarray(gain, np.float32)
-    return mean(gain), mean(source_mean - gain * guide_mean)

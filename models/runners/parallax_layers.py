@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.runners.parallax_cues import FloatMap
-from models.runners.parallax_depth import Scene, guided_upsample
+from models.runners.parallax_depth import Scene
+from models.runners.parallax_guided import guided_upsample
 from models.runners.parallax_projection import View
 from models.types import Size
 
@@ -63,9 +64,9 @@ def build_layers(rgb: Picture, scene: Scene) -> Layers:
 
 def soft_matte(rgb: Picture, mask: FloatMap) -> FloatMap:
     """The subject's alpha at full resolution: the small mask, its edge moved onto the picture's edges."""
-    grey = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.float32) / np.float32(255.0)
-    rough = guided_upsample(grey, mask, radius=max(2, max(mask.shape) // 64), eps=2e-3)
-    height, width = grey.shape
+    guide = np.asarray(rgb, np.float32) / np.float32(255.0)
+    rough = guided_upsample(guide, mask, radius=max(2, max(mask.shape) // 64), eps=2e-3)
+    height, width = rgb.shape[:2]
     plain = np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
     # The guide may only move the edge near where the mask has it; elsewhere the mask is right.
     band = cv2.GaussianBlur(plain, (0, 0), 1.5 * width / mask.shape[1])
@@ -160,17 +161,18 @@ def draw(layers: Layers, view: View, size: Size) -> Picture:
     if layers.subject is None:
         return frame
     subject = _drawn(layers.subject, view, size)
-    covered = cv2.merge([subject[..., 3]] * 3)
-    behind = cv2.multiply(frame, cv2.bitwise_not(covered), scale=1.0 / 255.0)
-    return np.asarray(cv2.add(behind, np.ascontiguousarray(subject[..., :3])), np.uint8)
+    seen_through = cv2.bitwise_not(cv2.merge([cv2.extractChannel(subject, 3)] * 3))
+    behind = cv2.multiply(frame, seen_through, scale=1.0 / 255.0)
+    # RGBA2RGB only drops the fourth channel: the colours are premultiplied already.
+    return np.asarray(cv2.add(behind, cv2.cvtColor(subject, cv2.COLOR_RGBA2RGB)), np.uint8)
 
 
 def _drawn(layer: Layer, view: View, size: Size) -> Picture:
     height, width = layer.picture.shape[:2]
     x, y = _grid(size)
-    px, py = view.direction(x, y)
-    dx, dy = view.parallax(px, py)
-    px, py, dx, dy = (np.asarray(a, np.float32) for a in (px, py, dx, dy))
+    direction = view.direction(x, y)
+    px, py = (np.asarray(a, np.float32) for a in direction)
+    dx, dy = (np.asarray(a, np.float32) for a in view.parallax(*direction))
     near = _nearness_at(layer.nearness, px, py, size.aspect)
     for _ in range(DEPTH_ROUNDS):
         near = _nearness_at(layer.nearness, px + near * dx, py + near * dy, size.aspect)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from models.runners.parallax_camera import Array, CameraPath, Sight
 
 MAX_MARGIN = 1.45
-"""Closest framing that hides the edges of the photograph: 69 % of each side stay. Beyond, travel gives way."""
+"""Closest framing that hides the photograph's edges (69 % of each side stay); beyond, travel gives way."""
 
 
 @dataclass(frozen=True, slots=True)

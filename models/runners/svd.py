@@ -49,13 +49,15 @@ class SvdFamily:
         """Call arguments; guidance grows from 1 at the first frame to the asked value at the last."""
         intensity = segment.intensity if segment.intensity is not None else Intensity.MODERATE
         bucket, augmentation = MOTION[intensity]
+        # With one frame there is nothing to grow over, and at guidance 1 the pipeline would drop half a batch.
+        first_guidance = 1.0 if segment.native.num_frames > 1 else segment.guidance
         return {
             "image": segment.image,
             "width": segment.native.width,
             "height": segment.native.height,
             "num_frames": segment.native.num_frames,
             "num_inference_steps": segment.steps,
-            "min_guidance_scale": 1.0,
+            "min_guidance_scale": first_guidance,
             "max_guidance_scale": segment.guidance,
             "fps": max(1, round(segment.native.fps)),
             "motion_bucket_id": bucket,

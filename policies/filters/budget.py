@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from policies.words import usd_word
+
 if TYPE_CHECKING:
     from policies.base import Candidate, RouteRequest
 
@@ -22,7 +24,7 @@ class Budget:
             return None
         usd = candidate.prediction.usd
         if usd is None:
-            return f"its price is not known, and the budget is ${limit:.4g}"
+            return f"its price is not known, and the budget is {usd_word(limit)}"
         if usd > limit:
-            return f"costs ${usd:.2g}, above the budget of ${limit:.4g}"
+            return f"costs {usd_word(usd)}, above the budget of {usd_word(limit)}"
         return None

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
+from policies.words import seconds_word
+
 if TYPE_CHECKING:
     from policies.base import Candidate, RouteRequest
 
@@ -26,8 +28,10 @@ class Deadline:
         prediction = candidate.prediction
         if deadline is None or prediction.on_time >= self.hopeless:
             return None
-        wait = f" after a wait of {prediction.wait_seconds:.3g} s" if prediction.wait_seconds > 0 else ""
+        wait = (
+            f" after a wait of {seconds_word(prediction.wait_seconds)}" if prediction.wait_seconds > 0 else ""
+        )
         return (
-            f"takes {prediction.seconds:.3g} s{wait} on {candidate.gpus} {candidate.pool.gpu}; "
+            f"takes {seconds_word(prediction.seconds)}{wait} on {candidate.gpus} {candidate.pool.gpu}; "
             f"the deadline is {deadline:.4g} s"
         )

@@ -23,6 +23,6 @@ class Memory:
             return None
         plan = candidate.plan.native
         return (
-            f"{plan.num_frames} frames of {plan.size} peak at {prediction.memory_bytes / 2**30:.1f} GiB a GPU, "
-            f"more than a {candidate.pool.gpu} can give"
+            f"{plan.num_frames} frames of {plan.size} peak at {prediction.memory_bytes / 2**30:.1f} GiB "
+            f"a GPU, more than a {candidate.pool.gpu} can give"
         )

@@ -33,14 +33,18 @@ class ExpectedUtility:
     def order(self, request: RouteRequest, scored: Sequence[Scored]) -> list[Scored]:
         """All of `scored`, best first."""
         del request
-        dearest = max((s.candidate.prediction.usd or 0.0 for s in scored), default=0.0)
-        return best_first(Scored(s.candidate, self._utility(s, dearest), s.scores) for s in scored)
-
-    def _utility(self, scored: Scored, dearest: float) -> float:
-        worth = 1.0
-        for score, weight in scored.scores.values():
-            value = score.value
-            if value < 1.0:
-                worth *= value if weight == 1.0 else value**weight
-        usd = scored.candidate.prediction.usd
-        return worth - self.cost_weight * (dearest if usd is None else usd)
+        if not scored:
+            return []
+        dearest = max(s.candidate.prediction.usd or 0.0 for s in scored)
+        weights = [weight for _, weight in scored[0].columns]
+        valued = []
+        for candidate, _, marks, columns in scored:
+            worth = 1.0
+            for mark, weight in zip(marks, weights, strict=True):
+                value = mark.value
+                if value != 1.0:
+                    worth *= value**weight
+            usd = candidate.prediction.usd
+            utility = worth - self.cost_weight * (dearest if usd is None else usd)
+            valued.append(Scored(candidate, utility, marks, columns))
+        return best_first(valued)

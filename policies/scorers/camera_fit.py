@@ -51,9 +51,17 @@ class CameraFit:
         if camera.kind == "none":
             return Score(self.absent, f"{asked} asked; no camera control and no words for it")
         if camera.kind == "prompt":
-            return Score(self.by_words, f"{asked} asked; followed from words only")
+            return self._by_words(camera, moves, asked)
         held = [move for move in moves if move in camera.moves][: camera.max_moves]
         value = (len(held) + self.absent * (len(moves) - len(held))) / len(moves)
         if len(held) == len(moves):
             return Score(value, f"{asked} is an input of this model")
         return Score(value, f"{asked} asked; its interface takes {', '.join(held) or 'none of them'}")
+
+    def _by_words(self, camera: Camera, moves: tuple[CameraMove, ...], asked: str) -> Score:
+        # A card that lists moves lists those whose words the model is known to follow.
+        known = [move for move in moves if not camera.moves or move in camera.moves]
+        value = (self.by_words * len(known) + self.absent * (len(moves) - len(known))) / len(moves)
+        if len(known) == len(moves):
+            return Score(value, f"{asked} asked; followed from words only")
+        return Score(value, f"{asked} asked; words known to work: {', '.join(known) or 'none of them'}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from policies.base import Score
+from policies.words import usd_word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,5 +34,9 @@ class Cost:
         words = []
         for c in candidates:
             usd = c.prediction.usd
-            words.append(UNKNOWN if usd is None else Score(half / (half + usd), f"${usd:.3g} a clip"))
+            words.append(UNKNOWN if usd is None else Score(half / (half + usd), _told, (usd,)))
         return words
+
+
+def _told(usd: float) -> str:
+    return f"{usd_word(usd)} a clip"

@@ -26,21 +26,13 @@ class Framing:
     def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> list[Score]:
         """One score per candidate, in order."""
         del request
-        words: dict[tuple[Fit, float, float], Score] = {}
-        scores = []
-        for c in candidates:
-            laid = c.plan.framing
-            key = (laid.fit, laid.kept, laid.filled)
-            word = words.get(key)
-            if word is None:
-                word = words[key] = _word(laid)
-            scores.append(word)
-        return scores
+        return [
+            EXACT if f.fit is Fit.EXACT else Score(f.kept * f.filled, _told, (f,))
+            for f in [c.plan.framing for c in candidates]
+        ]
 
 
-def _word(laid: Laid) -> Score:
-    if laid.fit is Fit.EXACT:
-        return EXACT
+def _told(laid: Laid) -> str:
     if laid.fit is Fit.CROP:
-        return Score(laid.kept, f"cropped: {laid.kept:.0%} of the photograph stays visible")
-    return Score(laid.filled, f"padded: the photograph fills {laid.filled:.0%} of the frame")
+        return f"cropped: {laid.kept:.0%} of the photograph stays visible"
+    return f"padded: the photograph fills {laid.filled:.0%} of the frame"

@@ -18,21 +18,26 @@ if TYPE_CHECKING:
     from policies.base import Candidate, RouteRequest
 
 Share = Annotated[float, Field(gt=0, le=1)]
+Power = Annotated[float, Field(ge=0)]
 
 
 @dataclass(frozen=True, slots=True)
 class GeometryFit:
-    """Weighted geometric mean of what is delivered over what was asked; more than asked is no gain.
+    """Product of what is delivered over what was asked, each share to a power; more than asked is no gain.
 
-    The preferred corner counts `held` times. An unasked size is measured against `default_pixels`. Each
-    chained segment and interpolated rate costs a share, since a chained clip drifts from the photograph
-    and in-between frames are guessed.
+    What was asked counts, the preferred corner most; a size that nobody asked for is measured against
+    `default_pixels` and counts little. Each chained segment and an interpolated rate cost a share, since a
+    chained clip drifts from the photograph and in-between frames are guessed.
     """
 
     name: ClassVar[str] = "geometry_fit"
 
-    held: Annotated[float, Field(ge=1)] = 3.0
-    """Weight of the preferred corner against 1 for each other."""
+    held: Power = 3.0
+    """Power of the preferred corner, when it was asked for."""
+    asked: Power = 1.5
+    """Power of another corner that was asked for."""
+    unasked: Power = 0.25
+    """Power of the size when none was asked for."""
     default_pixels: Annotated[int, Field(ge=1)] = 1280 * 720
     """Area that is enough when no size is asked (720p)."""
     chained: Share = 0.93
@@ -55,20 +60,28 @@ class GeometryFit:
 
     def _word(self, wish: ClipWish, plan: ClipPlan) -> Score:
         clip = plan.effective
-        pixels = wish.size.pixels if wish.size else self.default_pixels
-        size = min(1.0, sqrt(clip.width * clip.height / pixels))
-        seconds = min(1.0, clip.seconds / wish.seconds) if wish.seconds else 1.0
-        fps = min(1.0, clip.fps / wish.fps) if wish.fps else 1.0
-        by_size, by_seconds, by_fps = (
-            self.held if wish.prefer is corner else 1.0
-            for corner in (Prefer.RESOLUTION, Prefer.DURATION, Prefer.FPS)
-        )
-        value = (size**by_size * seconds**by_seconds * fps**by_fps) ** (1 / (by_size + by_seconds + by_fps))
+        if wish.size is not None:
+            value = self._share(clip.width * clip.height, wish.size.pixels, wish, Prefer.RESOLUTION) ** 0.5
+        else:
+            value = min(1.0, sqrt(clip.width * clip.height / self.default_pixels)) ** self.unasked
+        if wish.seconds is not None:
+            value *= self._share(clip.seconds, wish.seconds, wish, Prefer.DURATION)
+        if wish.fps is not None:
+            value *= self._share(clip.fps, wish.fps, wish, Prefer.FPS)
         if plan.segments > 1:
             value *= self.chained ** (plan.segments - 1)
         if plan.interpolation > 1:
             value *= self.interpolated
-        told = f"{clip.width}x{clip.height}, {clip.seconds:.3g} s, {clip.fps:.4g} fps"
-        if plan.gave_way:
-            told = f"{told}; {'; '.join(plan.gave_way)}"
-        return Score(value, told)
+        return Score(value, _told, (plan,))
+
+    def _share(self, delivered: float, asked: float, wish: ClipWish, corner: Prefer) -> float:
+        power = self.held if wish.prefer is corner else self.asked
+        return float(min(1.0, delivered / asked) ** power)
+
+
+def _told(plan: ClipPlan) -> str:
+    clip = plan.effective
+    told = f"{clip.width}x{clip.height}, {clip.seconds:.3g} s, {clip.fps:.4g} fps"
+    if plan.segments > 1:
+        told = f"{told}, {plan.segments} segments chained"
+    return "; ".join((told, *plan.gave_way))

@@ -21,7 +21,7 @@ GENERATED = Score(1.0, "generates the motion")
 
 @dataclass(frozen=True, slots=True)
 class Makes:
-    """1 for generated clips; for rendered ones a share that depends on whether a camera move is all that is asked.
+    """1 for generated clips; for rendered ones a share that depends on whether the camera is all that moves.
 
     When the words ask that something in the picture moves, a rendered clip cannot do it, camera or not.
     """

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from policies.base import Score
+from policies.words import seconds_word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from policies.base import Candidate, RouteRequest
+    from policies.base import Candidate, Prediction, RouteRequest
 
 NO_DEADLINE = Score(1.0, "no deadline")
 
@@ -26,9 +27,9 @@ class OnTime:
         deadline = request.deadline_s
         if deadline is None:
             return [NO_DEADLINE] * len(candidates)
-        words = []
-        for c in candidates:
-            p = c.prediction
-            total = p.seconds + p.wait_seconds
-            words.append(Score(p.on_time, f"{total:.3g} s in all against {deadline:.4g} s: {p.on_time:.0%}"))
-        return words
+        return [Score(p.on_time, _told, (p, deadline)) for p in [c.prediction for c in candidates]]
+
+
+def _told(prediction: Prediction, deadline_s: float) -> str:
+    total = seconds_word(prediction.seconds + prediction.wait_seconds)
+    return f"{total} in all against {deadline_s:.4g} s: {prediction.on_time:.0%}"

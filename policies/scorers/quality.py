@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
 from policies.base import Score
@@ -11,7 +10,6 @@ from policies.base import Score
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from models.card import Quality as Rating
     from policies.base import Candidate, RouteRequest
 
 
@@ -24,14 +22,11 @@ class Quality:
     def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> list[Score]:
         """One score per candidate, in order."""
         del request
-        return [_word(c.prediction.quality, *_facts(c.card.quality)) for c in candidates]
+        return [Score(c.prediction.quality, _told, (c,)) for c in candidates]
 
 
-def _facts(rating: Rating) -> tuple[float, float, str, bool]:
-    return rating.elo, rating.sd, rating.board, rating.inferred
-
-
-@lru_cache(maxsize=4096)
-def _word(preference: float, elo: float, sd: float, board: str, inferred: bool) -> Score:
-    known = "inferred" if inferred else "rated"
-    return Score(preference, f"{known} Elo {elo:.0f} ± {sd:.0f} ({board}): preferred in {preference:.0%}")
+def _told(candidate: Candidate) -> str:
+    rating = candidate.card.quality
+    known = "inferred" if rating.inferred else "rated"
+    chance = candidate.prediction.quality
+    return f"{known} Elo {rating.elo:.0f} ± {rating.sd:.0f} ({rating.board}): preferred in {chance:.0%}"

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from policies.base import Score
+from policies.words import seconds_word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from policies.base import Candidate, RouteRequest
+    from policies.base import Candidate, Prediction, RouteRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +29,14 @@ class Speed:
         """One score per candidate, in order."""
         del request
         half = self.half_at_s
-        words = []
-        for c in candidates:
-            p = c.prediction
-            wait = p.wait_seconds
-            told = f"{p.seconds:.3g} s" if wait <= 0 else f"{p.seconds:.3g} s after a wait of {wait:.3g} s"
-            words.append(Score(half / (half + p.seconds + wait), told))
-        return words
+        return [
+            Score(half / (half + p.seconds + p.wait_seconds), _told, (p,))
+            for p in [c.prediction for c in candidates]
+        ]
+
+
+def _told(prediction: Prediction) -> str:
+    told = seconds_word(prediction.seconds)
+    if prediction.wait_seconds <= 0:
+        return told
+    return f"{told} after a wait of {seconds_word(prediction.wait_seconds)}"

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from models.card import Card
     from policies.base import Candidate, RouteRequest
 
-FABRIC = frozenset({"cloth", "clothes", "clothing", "coat", "dress", "fabric", "robe", "scarf", "silk", "skirt"})
+FABRIC = frozenset(
+    {"cloth", "clothes", "clothing", "coat", "dress", "fabric", "robe", "scarf", "silk", "skirt"}
+)
 """Subject motions that speak of fashion."""
 
 NO_EVIDENCE = Score(0.5, "nothing in photograph or words that strengths speak of")

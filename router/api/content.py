@@ -114,7 +114,8 @@ def etag_matches(header: str | None, etag: str | None) -> bool:
     return "*" in tags or etag in tags
 
 
-@router.api_route("/v1/videos/{video_id}/content", methods=["GET", "HEAD"], response_class=StreamingResponse)
+@router.head("/v1/videos/{video_id}/content", include_in_schema=False)
+@router.get("/v1/videos/{video_id}/content", response_class=StreamingResponse)
 async def video_content(
     video_id: JobId,
     request: Request,

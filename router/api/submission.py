@@ -11,7 +11,8 @@ from uuid import uuid4
 
 from starlette.responses import Response
 
-from models.errors import I2VError, IdempotencyMismatch
+from models.errors import I2VError, IdempotencyMismatch, MediaUnavailable
+from policies.base import Features
 from router.api.context import GatewayContext
 from router.api.intake import Prepared, prepare
 from router.api.view import video
@@ -33,9 +34,11 @@ async def prepare_image(context: GatewayContext, content: bytes, prompt: str, fi
 async def submit(
     context: GatewayContext,
     clip: ClipRequest,
-    image: Prepared,
-    last_image: Prepared | None,
+    features: Features,
+    image: Prepared | StoredImage,
+    last_image: Prepared | StoredImage | None,
     *,
+    notes: tuple[str, ...] = (),
     tenant: str,
     idempotency_key: str | None,
     client_retry: int,
@@ -47,53 +50,55 @@ async def submit(
     are dropped again; when the commit's outcome is unknown they stay, for the job may exist.
 
     Raises:
-        UnknownModel, InvalidRequest: the request names a model that does not exist.
         NoRoute, FleetUnavailable: nothing can take it.
         MediaUnavailable, StoreUnavailable: nothing was accepted.
         IdempotencyMismatch: the key came before with another request.
     """
-    request = route_request(clip, image.features, has_last_image=last_image is not None, tenant=tenant)
+    request = route_request(clip, features, has_last_image=last_image is not None, tenant=tenant)
     decision = context.engine.estimate(request, await context.fleet())
-    if image.notes:
-        decision = replace(decision, advice=(*decision.advice, *image.notes))
-    stored = await _store_image(context, image)
-    keys = [stored.key]
-    stored_last = None
+    if notes:
+        decision = replace(decision, advice=(*decision.advice, *notes))
+    written: list[str] = []
     try:
-        if last_image is not None:
-            stored_last = await _store_image(context, last_image)
-            keys.append(stored_last.key)
-        job = new_job(
-            clip,
-            image.features,
-            decision,
-            image=stored,
-            last_image=stored_last,
-            tenant=tenant,
-            settings=context.settings,
-            idempotency_key=idempotency_key,
-            client_retry=client_retry,
-            remixed_from=remixed_from,
+        stored = await _stored(context, image, written)
+        stored_last = await _stored(context, last_image, written) if last_image is not None else None
+        created = await context.store.create(
+            new_job(
+                clip,
+                features,
+                decision,
+                image=stored,
+                last_image=stored_last,
+                tenant=tenant,
+                settings=context.settings,
+                idempotency_key=idempotency_key,
+                client_retry=client_retry,
+                remixed_from=remixed_from,
+            )
         )
-        created = await context.store.create(job)
-    except IdempotencyMismatch:
-        await drop(context, keys)
+    except (MediaUnavailable, IdempotencyMismatch):
+        await drop(context, written)
         raise
     if created.replayed:
-        await drop(context, keys)
+        await drop(context, written)
     else:
         context.wake_router()
     return created
 
 
-async def _store_image(context: GatewayContext, image: Prepared) -> StoredImage:
+async def _stored(context: GatewayContext, image: Prepared | StoredImage, written: list[str]) -> StoredImage:
+    if isinstance(image, StoredImage):
+        return image
     key = photograph_key(uuid4().hex)
+    written.append(key)
     await asyncio.to_thread(context.media.put_bytes, key, image.content, image.content_type)
     return StoredImage(key, image.sha256)
 
 
 async def drop(context: GatewayContext, keys: list[str]) -> None:
     """Delete objects that no job points to; what cannot be deleted is logged and left."""
+    if not keys:
+        return
     try:
         await asyncio.to_thread(context.media.delete, keys)
     except I2VError as error:

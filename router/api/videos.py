@@ -110,11 +110,6 @@ async def delete_video(video_id: JobId, context: Context, tenant: Tenant) -> Res
 async def rate_video(video_id: JobId, request: Request, context: Context, tenant: Tenant) -> Response:
     """A thumb up (1) or down (-1), which moves the quality prior of the model that made the clip."""
     feedback = parse(Feedback, await read_json(request))
-    job = await context.store.get(video_id, tenant)
-    if job.status is not JobStatus.COMPLETED:
-        raise InvalidRequest(
-            f"only a completed video can be rated; this one is {job.status}", param="video_id"
-        )
     await context.store.add_feedback(video_id, tenant, feedback.rating, feedback.comment)
     return json_answer(FeedbackTaken(id=video_id, rating=feedback.rating))
 
@@ -130,7 +125,7 @@ async def _shown(context: GatewayContext, job: Job) -> Response:
 
 
 async def _purge(context: GatewayContext, keys: list[str]) -> None:
-    """Delete media now; what the media store refuses stays on the store's list for the reaper."""
+    """Delete media now; what the media store refuses stays on the store's list of garbage."""
     if not keys:
         return
     try:
@@ -138,4 +133,4 @@ async def _purge(context: GatewayContext, keys: list[str]) -> None:
     except MediaUnavailable as error:
         logger.warning("purge left to the reaper: %s", error.message)
         return
-    await context.store.purged(keys)
+    await context.store.forget_garbage(keys)

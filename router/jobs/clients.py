@@ -85,7 +85,8 @@ async def _twin(conn: AsyncConnection, new: NewJob, window_s: float) -> Row[Any]
         .order_by(jobs.c.created_at.desc(), jobs.c.id.desc())
         .limit(1)
     )
-    return (await conn.execute(stmt)).one_or_none()
+    row: Row[Any] | None = (await conn.execute(stmt)).one_or_none()
+    return row
 
 
 async def _insert(conn: AsyncConnection, new: NewJob) -> Row[Any] | None:
@@ -116,7 +117,8 @@ async def _insert(conn: AsyncConnection, new: NewJob) -> Row[Any] | None:
         last_event=1,
     )
     stmt = stmt.on_conflict_do_nothing(index_elements=[jobs.c.tenant, jobs.c.idempotency_key])
-    return (await conn.execute(stmt.returning(jobs))).one_or_none()
+    row: Row[Any] | None = (await conn.execute(stmt.returning(jobs))).one_or_none()
+    return row
 
 
 async def _replay(conn: AsyncConnection, new: NewJob) -> Job:
@@ -238,7 +240,8 @@ async def delete(conn: AsyncConnection, job_id: str, tenant: str | None, rules: 
 
 async def _write(conn: AsyncConnection, job_id: str, columns: Mapping[str, object]) -> Row[Any]:
     stmt = update(jobs).where(jobs.c.id == job_id).values(columns).returning(jobs)
-    return (await conn.execute(stmt)).one()
+    row: Row[Any] = (await conn.execute(stmt)).one()
+    return row
 
 
 async def _unused_keys(conn: AsyncConnection, job_id: str) -> Sequence[str]:

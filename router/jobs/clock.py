@@ -9,7 +9,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 
-class db_now(FunctionElement[float]):  # noqa: N801
+class db_now(FunctionElement[float]):
     """Unix seconds now, as a float (microseconds on PostgreSQL, milliseconds on SQLite)."""
 
     type = Double()

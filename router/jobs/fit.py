@@ -34,7 +34,7 @@ class Fit:
     def fold(self, value: float) -> Fit:
         """The fit after one more log ratio."""
         samples = self.samples + 1
-        weight = ALPHA / (1.0 - (1.0 - ALPHA) ** samples)
+        weight = min(ALPHA / (1.0 - (1.0 - ALPHA) ** samples), 1.0)  # rounding puts the first above 1
         delta = value - self.mean
         return Fit(
             mean=self.mean + weight * delta,

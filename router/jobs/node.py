@@ -29,8 +29,8 @@ async def hold(conn: AsyncConnection, node: str) -> None:
     ).one_or_none()
     if marker is not None and marker.value != node and marker.age < FRESH_S:
         raise ConfigError(
-            f"this SQLite database is in use on node {marker.value!r} (seen {marker.age:.0f} s ago), and this "
-            f"is node {node!r}: SQLite serves one node; use PostgreSQL for several",
+            f"this SQLite database is in use on node {marker.value!r} (seen {marker.age:.0f} s ago), and "
+            f"this is node {node!r}: SQLite serves one node; use PostgreSQL for several",
             param="database_url",
             allowed="postgresql://…",
         )

@@ -42,7 +42,7 @@ def job_of(row: Row[Any]) -> Job:
         progress_detail=None if row.progress_detail is None else Progress(**row.progress_detail),
         heartbeat_at=row.heartbeat_at,
         cancel_requested=row.cancel_requested,
-        not_before=row.not_before,
+        not_before=float(row.not_before),  # SQLite returns whole numbers as integers from RETURNING
         excluded=tuple(row.excluded),
         started_at=row.started_at,
         finished_at=row.finished_at,

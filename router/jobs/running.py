@@ -162,7 +162,7 @@ async def complete(
 
 def _is_repeat(held: Held, fence: int, result: Json) -> bool:
     job = held.row
-    return (
+    return bool(
         job.status == JobStatus.COMPLETED
         and job.fence == fence
         and job.result == json.loads(encode_json(result))

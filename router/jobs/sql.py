@@ -371,6 +371,7 @@ async def _use_wal(conn: AsyncConnection) -> None:
     mode = (await conn.execute(text("PRAGMA journal_mode = WAL"))).scalar_one()
     if mode != "wal":
         raise ConfigError(
-            f"SQLite cannot use its write-ahead log here (it stays in {mode!r}): the file must lie on a local disk",
+            f"SQLite cannot use its write-ahead log here (it stays in {mode!r}): "
+            "the file must lie on a local disk",
             param="database_url",
         )

@@ -148,7 +148,7 @@ async def end_attempt(
     gpu_seconds: float | None = None,
 ) -> Row[Any]:
     """Close the newest attempt of a held job; returns its row."""
-    return (
+    row: Row[Any] = (
         await conn.execute(
             update(attempts)
             .where(attempts.c.job_id == held.row.id, attempts.c.fence == held.row.fence)
@@ -156,6 +156,7 @@ async def end_attempt(
             .returning(attempts)
         )
     ).one()
+    return row
 
 
 async def cancel_now(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -50,6 +51,9 @@ class Stack:
     async def job_count(self) -> int:
         return sum((await self.store.counts()).values())
 
+    def preview_key(self, job_id: str, fence: int) -> str:
+        return clip_key(job_id, fence, "preview")
+
     def objects(self) -> list[Path]:
         """Everything in the media store."""
         return [path for path in self.media_root.rglob("*") if path.is_file()]
@@ -83,11 +87,11 @@ class Stack:
             ("spritesheet", thumbnail, "image/jpeg"),
         ):
             key = clip_key(job_id, fence, variant)
-            stored = self.media.put_bytes(key, content, kind)
+            self.media.put_bytes(key, content, kind)
             media[variant] = {
                 "key": key,
                 "bytes": len(content),
-                "sha256": stored.sha256,
+                "sha256": hashlib.sha256(content).hexdigest(),
                 "content_type": kind,
             }
         chosen = job.routing["chosen"]

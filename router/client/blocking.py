@@ -1,86 +1,50 @@
-"""Typed clients of the HTTP API: `Client` blocks, `AsyncClient` awaits; both say the same."""
+"""The blocking client."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, Unpack
+from typing import Any, Literal, Self, Unpack
 
 import httpx
-from pydantic import BaseModel
 
-from router.client_wire import (
-    RETRIED_STATUSES,
-    ApiError,
-    Attempt,
+from router.client.answers import Health, Model, ModelPage, Video, VideoEvent, VideoPage
+from router.client.calls import (
     Call,
-    ClientError,
     ClipOptions,
-    EventReader,
-    Health,
     ImageSource,
-    Model,
-    ModelPage,
     Order,
-    ServerUnreachable,
     Variant,
-    Video,
-    VideoEvent,
-    VideoPage,
-    WaitTimeout,
-    backoff_seconds,
     content_call,
     create_call,
     events_call,
     list_call,
+    model_call,
     remix_call,
     route_call,
     video_path,
 )
-
-__all__ = [
-    "ApiError",
-    "AsyncClient",
-    "Attempt",
-    "Client",
-    "ClientError",
-    "ClipOptions",
-    "Health",
-    "Model",
-    "ServerUnreachable",
-    "Video",
-    "VideoEvent",
-    "WaitTimeout",
-]
-
-DEFAULT_SERVER = "http://127.0.0.1:8000"
-TIMEOUT = httpx.Timeout(60.0, connect=5.0)
-"""Above the slowest answer that is not a stream: a 25 MB upload over 5 Mbit/s."""
-RETRIES = 2
-LOST_CONNECTIONS = 10
-"""Event streams that may break in a row, without one event between, before the server counts as gone."""
-POLL_S = (0.1, 5.0)
-"""Bounds of the pace at which a wait asks."""
-A = TypeVar("A", bound=BaseModel)
+from router.client.connection import (
+    LOST_CONNECTIONS,
+    RETRIED_STATUSES,
+    RETRIES,
+    TIMEOUT,
+    Connection,
+    Patience,
+    backoff_seconds,
+    read,
+    read_mapping,
+    request_arguments,
+)
+from router.client.failures import ApiError, ServerUnreachable
+from router.client.streams import Download, EventReader
 
 
-class _Connection:
-    """What both clients share: where the server is and how calls become HTTP requests."""
-
-    def __init__(self, server: str | None, api_key: str | None) -> None:
-        self.server = (server or os.environ.get("I2V_SERVER") or DEFAULT_SERVER).rstrip("/")
-        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-
-    def _unreachable(self, error: httpx.TransportError) -> ServerUnreachable:
-        return ServerUnreachable(self.server, str(error) or type(error).__name__)
-
-
-class Client(_Connection):
+class Client:
     """Blocking client.
 
     Every call may be repeated safely (a create or remix carries an `Idempotency-Key`), so lost connections
@@ -103,11 +67,19 @@ class Client(_Connection):
         retries: int = RETRIES,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        super().__init__(server, api_key)
-        self._retries = retries
+        self._connection = Connection(server, api_key, retries)
         self._http = httpx.Client(
-            base_url=self.server, headers=self._headers, timeout=timeout, transport=transport
+            base_url=self.server,
+            headers=self._connection.headers,
+            timeout=timeout,
+            transport=transport,
+            follow_redirects=True,
         )
+
+    @property
+    def server(self) -> str:
+        """The server's base address."""
+        return self._connection.server
 
     def __enter__(self) -> Self:
         return self
@@ -132,7 +104,7 @@ class Client(_Connection):
     ) -> Video:
         """Ask for a clip; answers once the job is durable."""
         call = create_call(image, prompt, options, last_image=last_image, idempotency_key=idempotency_key)
-        return _read(Video, self._send(call))
+        return read(Video, self._send(call))
 
     def route(
         self,
@@ -146,19 +118,19 @@ class Client(_Connection):
     ) -> dict[str, Any]:
         """The decision for a request that is not run, as Decision JSON. Give `image` or `image_size`."""
         call = route_call(image, prompt, options, last_image=last_image, image_size=image_size, fleet=fleet)
-        return dict(self._send(call).json())
+        return read_mapping(self._send(call))
 
     def retrieve(self, video_id: str) -> Video:
         """One job."""
-        return _read(Video, self._send(Call("GET", video_path(video_id))))
+        return read(Video, self._send(Call("GET", video_path(video_id))))
 
     def list(
         self, *, status: str | None = None, order: Order = "desc", page_size: int = 20
     ) -> Iterator[Video]:
-        """All jobs, page by page as they are read."""
+        """All jobs; a page is read when it is needed."""
         after: str | None = None
         while True:
-            page = _read(VideoPage, self._send(list_call(after, page_size, order, status)))
+            page = read(VideoPage, self._send(list_call(after, page_size, order, status)))
             yield from page.data
             if not page.has_more or not page.data:
                 return
@@ -166,7 +138,7 @@ class Client(_Connection):
 
     def cancel(self, video_id: str) -> Video:
         """Stop a job; a final one stays as it is."""
-        return _read(Video, self._send(Call("POST", video_path(video_id, "cancel"))))
+        return read(Video, self._send(Call("POST", video_path(video_id, "cancel"))))
 
     def delete(self, video_id: str) -> None:
         """Cancel if needed and remove the job with its media."""
@@ -181,7 +153,7 @@ class Client(_Connection):
         **options: Unpack[ClipOptions],
     ) -> Video:
         """A new job with the same photograph and wishes, other words, and what `options` replace."""
-        return _read(Video, self._send(remix_call(video_id, prompt, options, idempotency_key)))
+        return read(Video, self._send(remix_call(video_id, prompt, options, idempotency_key)))
 
     def content(self, video_id: str, variant: Variant = "video") -> bytes:
         """The bytes of a clip or picture."""
@@ -190,13 +162,18 @@ class Client(_Connection):
     def download(self, video_id: str, path: str | os.PathLike[str], variant: Variant = "video") -> Path:
         """Stream a clip or picture into a file, which appears only when it is complete."""
         target = Path(path)
-        partial = target.with_name(f".{target.name}.part")
-        try:
-            with partial.open("wb") as file:
-                self._stream_into(content_call(video_id, variant), file.write, file.truncate)
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        with Download(video_id, variant, target) as download:
+            attempt = 0
+            while True:
+                try:
+                    with self._open(download.call()) as response:
+                        download.begin(response)
+                        for chunk in response.iter_bytes():
+                            download.add(chunk)
+                    break
+                except httpx.TransportError as error:
+                    time.sleep(self._connection.pause_before_retry(attempt, error))
+                    attempt += 1
         return target
 
     def events(self, video_id: str, *, after: int = 0) -> Iterator[VideoEvent]:
@@ -207,20 +184,25 @@ class Client(_Connection):
         reader = EventReader(after)
         lost = 0
         while not reader.ended:
-            before = reader.last_event_id
+            before, whole = reader.last_event_id, False
             try:
                 with self._open(events_call(video_id, before)) as response:
                     for line in response.iter_lines():
                         if (event := reader.feed(line)) is not None:
                             yield event
+                whole = True
             except httpx.TransportError as error:
                 if lost >= LOST_CONNECTIONS:
-                    raise self._unreachable(error) from error
+                    raise self._connection.unreachable(error) from error
+            except ApiError as error:
+                if lost >= LOST_CONNECTIONS or error.status not in RETRIED_STATUSES:
+                    raise
             lost = lost + 1 if reader.last_event_id == before else 0
-            if reader.ended or (lost and self.retrieve(video_id).final):
+            # A stream that said nothing new and ended by itself: perhaps there is nothing left to say.
+            if reader.ended or (whole and lost and self.retrieve(video_id).final):
                 return
             reader.restart()
-            time.sleep(reader.retry_s)
+            time.sleep(max(reader.retry_s, backoff_seconds(lost)))
 
     def wait(
         self,
@@ -230,7 +212,7 @@ class Client(_Connection):
         timeout: float | None = None,
         poll: float | None = None,
     ) -> Video:
-        """The job once it is final, whatever its end.
+        """The job once it is final, whatever its end; lost connections on the way are borne.
 
         Args:
             video_id: The job.
@@ -238,27 +220,52 @@ class Client(_Connection):
             timeout: Seconds after which `WaitTimeout` is raised; the job goes on.
             poll: Seconds between two reads; None: as the server advises.
         """
-        until = time.monotonic() + timeout if timeout is not None else None
+        patience = Patience(timeout, poll)
         while True:
-            response = self._send(Call("GET", video_path(video_id)))
-            video = _read(Video, response)
+            try:
+                response = self._send(Call("GET", video_path(video_id)))
+            except (ServerUnreachable, ApiError) as error:
+                time.sleep(patience.bear(error))
+                continue
+            video = read(Video, response)
             if on_progress is not None:
                 on_progress(video)
             if video.final:
                 return video
-            time.sleep(_pause(response, poll, until, video, timeout))
+            time.sleep(patience.pause(video, response))
 
-    def models(self) -> list[Model]:  # type: ignore[valid-type]  # `list` is the method above
+    def models(self) -> Sequence[Model]:
         """Every card, with its readiness in this fleet."""
-        return _read(ModelPage, self._send(Call("GET", "/v1/models"))).data
+        return read(ModelPage, self._send(Call("GET", "/v1/models"))).data
 
     def model(self, model_id: str) -> Model:
         """One card."""
-        return _read(Model, self._send(Call("GET", f"/v1/models/{model_id}")))
+        return read(Model, self._send(model_call(model_id)))
 
     def health(self) -> Health:
         """Whether the server can take work; an unready one is an answer, not an error."""
         try:
-            return _read(Health, self._http.get("/readyz"))
+            return read(Health, self._http.get("/readyz"))
         except httpx.TransportError as error:
-            raise self._unreachable(error) from error
+            raise self._connection.unreachable(error) from error
+
+    def _send(self, call: Call) -> httpx.Response:
+        attempt = 0
+        while True:
+            outcome: httpx.Response | httpx.TransportError
+            try:
+                outcome = self._http.request(**request_arguments(call))
+                if outcome.is_success:
+                    return outcome
+            except httpx.TransportError as error:
+                outcome = error
+            time.sleep(self._connection.pause_before_retry(attempt, outcome))
+            attempt += 1
+
+    @contextmanager
+    def _open(self, call: Call) -> Iterator[httpx.Response]:
+        with self._http.stream(**request_arguments(call)) as response:
+            if not response.is_success:
+                response.read()
+                raise ApiError.of(response)
+            yield response

@@ -1,0 +1,253 @@
+"""From cards to candidates: offers, modes, planned geometries, GPU counts, each with its prediction.
+
+The catalog is compiled once. Plans are kept by photograph size and wish, and cost estimates by the shape that
+is generated, so deciding again (at submission, then late, then for the next job) costs little. What is kept
+is a function of its key alone: keeping it changes no decision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import count
+from math import erf, log, sqrt
+from typing import TYPE_CHECKING, NamedTuple
+
+from models.card import PricePerGpuSecond
+from models.cost import estimate, usd
+from models.errors import ConfigError
+from policies.base import Candidate, Prediction
+from policies.geometry import plan_clip
+from policies.quality import preference
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from models.card import Card, Mode, Offer
+    from models.catalog import Catalog
+    from models.cost import Estimate
+    from models.gpus import GpuType
+    from models.types import ClipPlan, ClipWish, Size
+    from policies.base import Pool
+    from policies.geometry import Tolerance
+
+HOSTED = frozenset({"replicate", "fal", "vendor"})
+"""Backends that run on somebody else's machines: no GPU type of ours, no degree."""
+
+DEGREES = (1, 2, 4, 8)
+"""GPU counts of one clip: the aligned blocks that a gang is split into."""
+
+MOST_SHEETS = 256
+"""Plans are kept for that many pairs of photograph size and wish (40 kB each for fifty cards)."""
+MOST_PRICED = 512
+"""Estimates are kept for that many shapes and pools of a mode (0.5 kB each)."""
+MOST_MADE = 65_536
+"""Shapes are told apart for that many at a time."""
+
+Priced = tuple["Estimate", "float | None"]
+"""Estimate and list price in USD, before calibration."""
+
+
+class Planned(NamedTuple):
+    """A plan, and a number for the shape that is generated for it (equal shapes cost the same)."""
+
+    plan: ClipPlan
+    made: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One mode of an offer."""
+
+    mode: Mode
+    limits: int
+    """Number of its geometry limits; modes of equal limits share their plans."""
+    prefix: str
+    """Begins reasons where the offer has several modes."""
+    priced: dict[tuple[int, str, int], Priced] = field(default_factory=dict)
+    """By what is made, GPU type and GPUs."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfferEntry:
+    """One offer of a card, compiled."""
+
+    card: Card
+    offer: Offer
+    key: tuple[str, str]
+    name: str
+    """`model/offer`."""
+    rows: tuple[Row, ...]
+    degrees: tuple[int, ...]
+    hosted: bool
+    priced_by_gpu: bool
+
+
+class PlanKey(NamedTuple):
+    """All that a plan depends on beside the mode."""
+
+    photo: Size
+    wish: ClipWish
+    tolerance: Tolerance
+    default_seconds: float
+    whole: bool
+
+
+Sheet = list["Planned | str | None"]
+"""Plans by number of limits, or the reason why there is none; None where nobody has asked yet."""
+
+
+class Candidates:
+    """The catalog and GPU types, compiled for planning and prediction."""
+
+    def __init__(self, catalog: Catalog, gpus: Mapping[str, GpuType]) -> None:
+        self.gpus = gpus
+        self._limits: dict[tuple[object, ...], int] = {}
+        self._made: dict[tuple[float, ...], int] = {}
+        self._numbers = count()
+        self._sheets: dict[PlanKey, Sheet] = {}
+        self.entries = tuple(self._entry(card, offer) for card in catalog for offer in card.offers)
+
+    def sheet(self, key: PlanKey) -> Sheet:
+        """The plans kept for this key (see `planned`)."""
+        sheet = self._sheets.get(key)
+        if sheet is None:
+            if len(self._sheets) >= MOST_SHEETS:
+                self._sheets.clear()
+            sheet = self._sheets[key] = [None] * len(self._limits)
+        return sheet
+
+    def planned(self, row: Row, key: PlanKey, sheet: Sheet) -> Planned | str:
+        """The plan of one row, or the reason why none is near; kept in `sheet`."""
+        planned = sheet[row.limits]
+        if planned is None:
+            plan = plan_clip(
+                row.mode,
+                key.photo,
+                key.wish,
+                key.tolerance,
+                default_seconds=key.default_seconds,
+                whole=key.whole,
+            )
+            planned = plan if isinstance(plan, str) else Planned(plan, self._number(plan))
+            sheet[row.limits] = planned
+        return planned
+
+    def priced(self, entry: OfferEntry, row: Row, planned: Planned, pool: Pool, gpus: int) -> Priced:
+        """Estimate and price of this plan on that many GPUs of the pool, before calibration.
+
+        Raises:
+            ConfigError: the pool's GPU type is not known.
+        """
+        key = (planned.made, pool.gpu, gpus)
+        found = row.priced.get(key)
+        if found is None:
+            gpu = None if entry.hosted else self.gpus.get(pool.gpu)
+            if gpu is None and not entry.hosted:
+                raise ConfigError(
+                    f"pool {pool.name}: GPU type {pool.gpu!r} is not known",
+                    param="gpu",
+                    allowed=sorted(self.gpus),
+                )
+            estimated = estimate(entry.card, entry.offer, planned.plan, gpu, gpus)
+            if len(row.priced) >= MOST_PRICED:
+                row.priced.clear()
+            found = row.priced[key] = (estimated, usd(entry.offer, planned.plan, estimated, gpu))
+        return found
+
+    def _number(self, plan: ClipPlan) -> int:
+        native, clip = plan.native, plan.effective
+        shape = (
+            native.width,
+            native.height,
+            native.num_frames,
+            native.fps,
+            plan.segments,
+            plan.interpolation,
+            clip.width,
+            clip.height,
+            clip.num_frames,
+        )
+        number = self._made.get(shape)
+        if number is None:
+            if len(self._made) >= MOST_MADE:
+                self._made.clear()
+            # Numbers are not used twice: a forgotten shape is estimated again, never mistaken for another.
+            number = self._made[shape] = next(self._numbers)
+        return number
+
+    def _entry(self, card: Card, offer: Offer) -> OfferEntry:
+        several = len(offer.modes) > 1
+        hosted = offer.backend in HOSTED
+        return OfferEntry(
+            card=card,
+            offer=offer,
+            key=(card.id, offer.id),
+            name=f"{card.id}/{offer.id}",
+            rows=tuple(
+                Row(mode, self._limits_of(mode), f"mode {mode.name}: " if several else "")
+                for mode in offer.modes
+            ),
+            degrees=(1,) if hosted else tuple(d for d in DEGREES if d in offer.degrees),
+            hosted=hosted,
+            priced_by_gpu=isinstance(offer.price, PricePerGpuSecond),
+        )
+
+    def _limits_of(self, mode: Mode) -> int:
+        limits = (mode.sizes, mode.length, mode.fps, mode.max_segments, mode.interpolate_to)
+        return self._limits.setdefault(limits, len(self._limits))
+
+
+def candidate(
+    entry: OfferEntry,
+    row: Row,
+    plan: ClipPlan,
+    pool: Pool,
+    gpus: int,
+    priced: Priced,
+    *,
+    wait: float,
+    deadline_s: float | None,
+    reference_elo: float,
+) -> Candidate:
+    """One candidate with its prediction: the estimate, corrected by what the pool's runs really took.
+
+    The chance to be on time takes the run as lognormal around its prediction with the pool's spread:
+    P = Phi((ln(deadline - wait) - ln(seconds)) / sigma).
+    """
+    estimated, price = priced
+    seconds = estimated.seconds * pool.speed
+    if price is not None and entry.priced_by_gpu:
+        price *= pool.speed
+    return Candidate(
+        entry.card,
+        entry.offer,
+        row.mode,
+        plan,
+        gpus,
+        pool,
+        Prediction(
+            seconds,
+            wait,
+            price,
+            estimated.gpu_seconds * pool.speed,
+            preference(entry.card.quality.elo, reference_elo),
+            1.0 if deadline_s is None else on_time(deadline_s - wait, seconds, pool.sigma),
+            estimated.memory_bytes,
+            estimated.fits,
+        ),
+    )
+
+
+def on_time(left_s: float, seconds: float, sigma: float) -> float:
+    """Chance that a run predicted to take `seconds` ends within `left_s`.
+
+    Args:
+        left_s: Deadline less wait, in seconds.
+        seconds: Predicted (median) run time.
+        sigma: Standard deviation of ln(actual / predicted); 0 means the prediction is exact.
+    """
+    if left_s <= 0:
+        return 0.0
+    if sigma <= 0 or seconds <= 0:
+        return 1.0 if seconds <= left_s else 0.0
+    return 0.5 * (1.0 + erf(log(left_s / seconds) / (sigma * sqrt(2.0))))

@@ -1,0 +1,300 @@
+"""Decisions, jobs and models as tables for people; the CLI and the demo share them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from router.client import Model, Video
+
+Json = Mapping[str, Any]
+SHOWN = 12
+"""Rows of a long list that are shown; `--json` has them all."""
+STATUS_STYLES = {
+    "completed": "green",
+    "failed": "red",
+    "expired": "red",
+    "cancelled": "yellow",
+    "in_progress": "cyan",
+}
+
+
+def decision_view(decision: Json) -> RenderableType:
+    """A Decision JSON: who could make the clip, why the best one was chosen, who could not, what to do.
+
+    Args:
+        decision: As `policies.render.decision_json` writes it and the API shows it.
+    """
+    chosen = decision["chosen"]
+    parts: list[RenderableType] = [_features_line(decision["features"])]
+    if chosen is None:
+        parts.append(Text("No model can do this.", style="bold red"))
+    else:
+        parts += [_chosen_line(chosen, decision["profile"]), _candidates(decision), _scores(chosen)]
+    if decision["rejected"]:
+        parts.append(_rejected(decision["rejected"]))
+    if decision["counter_offers"]:
+        parts.append(_counter_offers(decision["counter_offers"]))
+    parts += [Text.assemble(("advice  ", "bold yellow"), line) for line in decision["advice"]]
+    return Group(*parts)
+
+
+def clip_facts(video: Video, path: str) -> RenderableType:
+    """What came out: the file, its shape, who made it, how long it took and what it cost."""
+    lines = [Text.assemble(("clip    ", "bold green"), path, "  ", shape_text(_effective(video)))]
+    usage = video.usage or {}
+    made = [f"made by {video.served_model or video.model}"]
+    if (actual := usage.get("actual_seconds")) is not None:
+        made.append(f"in {seconds_text(actual)}")
+    if (predicted := usage.get("predicted_seconds")) is not None:
+        made.append(f"({seconds_text(predicted)} predicted)")
+    made.append(f"for {usd_text(usage.get('usd'))}")
+    if video.seed is not None:
+        made.append(f"with seed {video.seed}")
+    lines.append(Text("        " + " ".join(made)))
+    return Group(*lines)
+
+
+def job_view(video: Video) -> RenderableType:
+    """One job in full: state, shape, attempts, error."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    detail = video.progress_detail
+    rows: list[tuple[str, str | Text | None]] = [
+        ("job", video.id),
+        ("status", status_text(video)),
+        ("progress", f"{video.progress} %" + (f", {progress_text(video)}" if detail else "")),
+        ("prompt", video.prompt),
+        ("asked for", video.model),
+        ("served by", video.served_model),
+        ("clip", shape_text(_effective(video))),
+        ("created", time_text(video.created_at)),
+        ("completed", time_text(video.completed_at)),
+        ("kept until", time_text(video.expires_at)),
+        ("remix of", video.remixed_from_video_id),
+        ("cost", usd_text(video.usage.get("usd")) if video.usage else None),
+        ("error", Text(f"{video.error.code}: {video.error.message}", style="red") if video.error else None),
+    ]
+    for name, value in rows:
+        if value:
+            table.add_row(name, value if isinstance(value, Text) else Text(value))
+    for attempt in video.attempts or ():
+        reason = f": {attempt.error.get('message', '')}" if attempt.error else ""
+        place = f"{attempt.model}/{attempt.offer} on {attempt.gpus} GPU(s)"
+        table.add_row(f"attempt {attempt.attempt}", Text(f"{attempt.status}, {place}{reason}"))
+    return table
+
+
+def jobs_table(videos: Iterable[Video]) -> Table:
+    """One line for each job."""
+    table = _table("job", "status", ">%", "model", "clip", "created", "prompt")
+    for video in videos:
+        table.add_row(
+            Text(video.id),
+            status_text(video),
+            str(video.progress),
+            Text(video.served_model or video.model),
+            shape_text(_effective(video)),
+            time_text(video.created_at),
+            Text(_shortened(video.prompt or "", 40)),
+        )
+    return table
+
+
+def models_table(models: Iterable[Model]) -> Table:
+    """One line for each card."""
+    table = _table("model", "title", "tasks", "licence", "status", "readiness")
+    styles = {"warm": "green", "cold": "cyan", "unhealthy": "red", "absent": "dim"}
+    for model in models:
+        status = model.status + (f" → {model.replacement}" if model.replacement else "")
+        table.add_row(
+            Text(model.id, style="bold"),
+            Text(model.title),
+            Text(", ".join(model.tasks)),
+            Text(model.licence),
+            Text(status),
+            Text(model.readiness, style=styles.get(model.readiness, "")),
+        )
+    return table
+
+
+def progress_text(video: Video) -> str:
+    """Stage, step and what is left, in a few words."""
+    detail = video.progress_detail
+    if detail is None:
+        return video.status
+    words = [detail.stage.replace("_", " ")]
+    if detail.queue_position is not None:
+        words.append(f"place {detail.queue_position}")
+    if detail.steps and not video.final:
+        words.append(f"step {detail.step}/{detail.steps}")
+    if detail.attempt > 1:
+        words.append(f"attempt {detail.attempt}")
+    if detail.eta_seconds is not None:
+        words.append(f"{seconds_text(detail.eta_seconds)} left")
+    return ", ".join(words)
+
+
+def shape_text(shape: Json | None) -> str:
+    """`832x480, 5.06 s at 16 fps`, as far as it is known."""
+    if not shape or not shape.get("width"):
+        return ""
+    words = f"{shape['width']}x{shape['height']}"
+    if shape.get("seconds"):
+        words += f", {shape['seconds']:.4g} s"
+    if shape.get("fps"):
+        words += f" at {shape['fps']:.5g} fps"
+    return words
+
+
+def seconds_text(seconds: float) -> str:
+    """`0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 120:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 120:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def usd_text(usd: float | None) -> str:
+    """`$0.0042`, `$1.25`, `free`, or `unknown cost`."""
+    if usd is None:
+        return "unknown cost"
+    if usd == 0:
+        return "free"
+    return f"${usd:.2f}" if usd >= 1 else f"${usd:.2g}" if usd >= 0.001 else "<$0.001"
+
+
+def time_text(at: int | None) -> str:
+    """Unix seconds as UTC."""
+    return "" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def status_text(video: Video) -> Text:
+    """The status in its colour."""
+    return Text(video.status, style=STATUS_STYLES.get(video.status, ""))
+
+
+def _effective(video: Video) -> Json | None:
+    effective = video.geometry.effective if video.geometry is not None else None
+    return effective.model_dump() if effective is not None else None
+
+
+def _table(*columns: str, title: str | None = None) -> Table:
+    """A plain table; a column that begins with `>` is a number and aligned right."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    for column in columns:
+        right = column.startswith(">")
+        table.add_column(
+            column.removeprefix(">"),
+            justify="right" if right else "left",
+            header_style="dim",
+            no_wrap=right,
+            overflow="fold",
+        )
+    return table
+
+
+def _features_line(features: Json) -> Text:
+    image, prompt = features["image"], features["prompt"]
+    faces = len(image["faces"])
+    words = [f"{image['width']}x{image['height']} {image['orientation']}"]
+    sure = image["subject_confidence"]
+    words.append(f"{image['subject']} ({sure:.0%} sure)" if sure else "subject unknown")
+    if faces:
+        words.append(f"{faces} face{'s' if faces > 1 else ''}")
+    if prompt["camera"]:
+        words.append("camera: " + ", ".join(prompt["camera"]))
+    motions = [*prompt["subject_motion"], *prompt["environment_motion"]]
+    if motions:
+        words.append("motion: " + ", ".join(motions))
+    if prompt["intensity"]:
+        words.append(prompt["intensity"])
+    return Text.assemble(("seen    ", "bold"), " · ".join(words))
+
+
+def _chosen_line(chosen: Json, profile: str) -> Text:
+    name = f"{chosen['model']}/{chosen['offer']}"
+    rest = f"  {shape_text(chosen['geometry'])}  (profile {profile})"
+    return Text.assemble(("chosen  ", "bold green"), (name, "bold"), rest)
+
+
+def _candidates(decision: Json) -> Table:
+    candidates: Sequence[Json] = decision["candidates"]
+    table = _table(
+        *("model/offer", "clip", ">GPUs", ">utility", ">makes in", ">waits", ">cost", ">quality", ">on time"),
+        title=_counted("Candidates, best first", len(candidates)),
+    )
+    for place, candidate in enumerate(candidates[:SHOWN]):
+        predicted = candidate["predicted"]
+        table.add_row(
+            Text(f"{candidate['model']}/{candidate['offer']}"),
+            shape_text(candidate["geometry"]),
+            str(candidate["gpus"]),
+            f"{candidate['utility']:.3f}",
+            seconds_text(predicted["seconds"]),
+            seconds_text(predicted["wait_seconds"]),
+            usd_text(predicted["usd"]),
+            f"{predicted['quality']:.2f}",
+            f"{predicted['on_time']:.0%}",
+            style="bold" if place == 0 else "",
+        )
+    return table
+
+
+def _scores(chosen: Json) -> Table:
+    table = _table("score", ">value", ">weight", "because", title=f"Why {chosen['model']}")
+    for name, score in chosen["scores"].items():
+        table.add_row(name, f"{score['value']:.2f}", f"{score['weight']:g}", Text(score["reason"]))
+    return table
+
+
+def _rejected(rejected: Sequence[Json]) -> Table:
+    table = _table("model/offer", "filter", "because", title=_counted("Rejected", len(rejected)))
+    for row in _spread(rejected):
+        table.add_row(Text(f"{row['model']}/{row['offer']}"), Text(row["filter"]), Text(row["reason"]))
+    return table
+
+
+def _spread(rejected: Sequence[Json]) -> Iterable[Json]:
+    """The first of each filter before the second of any, so that a short list shows every kind of reason."""
+    seen: dict[str, int] = {}
+    ranked = []
+    for index, row in enumerate(rejected):
+        turn = seen[row["filter"]] = seen.get(row["filter"], 0) + 1
+        ranked.append((turn, index))
+    shown = sorted(index for _, index in islice(sorted(ranked), SHOWN))
+    return [rejected[index] for index in shown]
+
+
+def _counter_offers(offers: Sequence[Json]) -> Table:
+    table = _table("change", "then", "clip", ">makes in", ">cost", title="What would fit")
+    for offer in offers:
+        chosen = offer["chosen"]
+        table.add_row(
+            Text(offer["change"], style="bold"),
+            Text(f"{chosen['model']}/{chosen['offer']}"),
+            shape_text(chosen["geometry"]),
+            seconds_text(chosen["predicted"]["seconds"]),
+            usd_text(chosen["predicted"]["usd"]),
+        )
+    return table
+
+
+def _counted(title: str, total: int) -> str:
+    return title if total <= SHOWN else f"{title} ({SHOWN} of {total}; --json shows all)"
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
