@@ -25,13 +25,13 @@ from typing import TYPE_CHECKING, Any, cast
 import ray
 from PIL import Image
 
-from deployments.wiring import catalog, media_store
+from models.catalog import load_catalog
 from models.errors import Cancelled, CheckpointMissing, I2VError, OutOfMemory, RunnerError
 from models.runners.base import Runner, RunnerFactory, RunRequest, Stage
 from models.runners.encode import encode_clip
 from models.types import CameraMove, Intensity
 from policies.render import plan_from_json
-from router.media import clip_key, preview_key
+from router.media import MediaStore, clip_key, preview_key
 from router.settings import Settings
 
 if TYPE_CHECKING:
@@ -138,10 +138,10 @@ class RankProcess:
 
     def __init__(self, model: str, offer: str, checkpoint: str | None) -> None:
         self._settings = Settings()
-        self._card = catalog(self._settings).get(model)
+        self._card = load_catalog(self._settings.cards).get(model)
         self._offer = self._card.offer(offer)
         self._checkpoint = checkpoint
-        self._media = media_store(self._settings)
+        self._media = MediaStore(self._settings.resolved_media_url)
         self._runner: Runner | None = None
         self._cancel: dict[tuple[str, int], threading.Event] = {}
 

@@ -34,13 +34,13 @@ CODEC_REFERENCE_KFLOP: Final = 13_570.0
 `GpuType.vae_seconds_per_megapixel` (FlopCounterMode, diffusers 0.42.1)."""
 
 ENCODE_SECONDS_PER_MEGAPIXEL: Final = 0.016
-"""Writing H.264 (libx264 `veryfast`, crf 20), the stills and the decode that proves the file, in CPU seconds of
-one x86 core: 0.0135 to 0.020 over 320x320 to 1280x720, from smooth to grainy pictures (PyAV 18)."""
+"""Writing H.264 (libx264 `veryfast`, crf 20), the stills, and the decode that proves the file, in CPU
+seconds of one x86 core: 0.0135 to 0.020 from 320x320 to 1280x720, smooth to grainy pictures (PyAV 18)."""
 
 FLOW_SECONDS_PER_MEGAPIXEL: Final = 0.42
 BETWEEN_SECONDS_PER_MEGAPIXEL: Final = 0.08
-"""In-between frames by optical flow: both directions of one frame gap, and each picture made in it, in CPU seconds
-of one x86 core (OpenCV 4.14, DIS): 0.50 and 0.66 per gap for one and three in-betweens, 832x480 and 1280x640."""
+"""In-between frames by optical flow: both directions of one frame gap, and each picture made in it, in CPU
+seconds of one x86 core (OpenCV 4.14, DIS): 0.50 and 0.66 per gap for one and three in-betweens."""
 
 USABLE_MEMORY: Final = 0.94
 """Share of device memory that a clip may fill: the CUDA context and allocator fragmentation take the rest."""

@@ -16,7 +16,7 @@ from models.card import PricePerGpuSecond
 from models.cost import estimate, usd
 from models.errors import ConfigError
 from policies.base import Candidate, Prediction
-from policies.geometry import plan_clip
+from policies.geometry import plan_length, plan_picture
 from policies.quality import preference
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from models.types import ClipPlan, ClipWish, Size
     from policies.base import Pool
     from policies.geometry import Tolerance
+    from policies.lengths import Length
 
 HOSTED = frozenset({"replicate", "fal", "vendor"})
 """Backends that run on somebody else's machines: no GPU type of ours, no degree."""
@@ -92,8 +93,12 @@ class PlanKey(NamedTuple):
     whole: bool
 
 
-Sheet = list["Planned | str | None"]
-"""Plans by number of limits, or the reason why there is none; None where nobody has asked yet."""
+class Sheet(NamedTuple):
+    """Plans by number of limits, or the reason why there is none; None where nobody has asked yet."""
+
+    plans: list[Planned | str | None]
+    lengths: list[Length | None]
+    """Shared by all sheets of the same wish."""
 
 
 class Candidates:
@@ -105,6 +110,7 @@ class Candidates:
         self._made: dict[tuple[float, ...], int] = {}
         self._numbers = count()
         self._sheets: dict[PlanKey, Sheet] = {}
+        self._lengths: dict[tuple[object, ...], list[Length | None]] = {}
         self.entries = tuple(self._entry(card, offer) for card in catalog for offer in card.offers)
 
     def sheet(self, key: PlanKey) -> Sheet:
@@ -113,23 +119,21 @@ class Candidates:
         if sheet is None:
             if len(self._sheets) >= MOST_SHEETS:
                 self._sheets.clear()
-            sheet = self._sheets[key] = [None] * len(self._limits)
+            sheet = self._sheets[key] = Sheet([None] * len(self._limits), self._lengths_of(key))
         return sheet
 
     def planned(self, row: Row, key: PlanKey, sheet: Sheet) -> Planned | str:
         """The plan of one row, or the reason why none is near; kept in `sheet`."""
-        planned = sheet[row.limits]
+        planned = sheet.plans[row.limits]
         if planned is None:
-            plan = plan_clip(
-                row.mode,
-                key.photo,
-                key.wish,
-                key.tolerance,
-                default_seconds=key.default_seconds,
-                whole=key.whole,
-            )
+            length = sheet.lengths[row.limits]
+            if length is None:
+                length = sheet.lengths[row.limits] = plan_length(
+                    row.mode, key.wish, key.tolerance, default_seconds=key.default_seconds, whole=key.whole
+                )
+            plan = plan_picture(row.mode, key.photo, key.wish, key.tolerance, length, whole=key.whole)
             planned = plan if isinstance(plan, str) else Planned(plan, self._number(plan))
-            sheet[row.limits] = planned
+            sheet.plans[row.limits] = planned
         return planned
 
     def priced(self, entry: OfferEntry, row: Row, planned: Planned, pool: Pool, gpus: int) -> Priced:
@@ -153,6 +157,14 @@ class Candidates:
                 row.priced.clear()
             found = row.priced[key] = (estimated, usd(entry.offer, planned.plan, estimated, gpu))
         return found
+
+    def _lengths_of(self, key: PlanKey) -> list[Length | None]:
+        lengths = self._lengths.get(key[1:])
+        if lengths is None:
+            if len(self._lengths) >= MOST_SHEETS:
+                self._lengths.clear()
+            lengths = self._lengths[key[1:]] = [None] * len(self._limits)
+        return lengths
 
     def _number(self, plan: ClipPlan) -> int:
         native, clip = plan.native, plan.effective

@@ -31,7 +31,7 @@ class Tolerance:
         crop_at_least: A photograph is cropped when this share of it stays visible, else padded.
     """
 
-    min_resolution: float = 0.5
+    min_resolution: float = 0.6
     min_seconds: float = 0.6
     min_fps: float = 0.6
     min_aspect: float = 0.75
@@ -63,10 +63,15 @@ def plan_clip(
         default_seconds: Duration when none is asked.
         whole: The end of the clip must be shown (a last image was given).
     """
-    size = nearest_size(mode.sizes, photo, wish.size)
-    if size is None:
-        return f"no frame size of this model is near {wish.size or photo} (limits: {sizes_text(mode)})"
-    length = nearest_length(
+    length = plan_length(mode, wish, tolerance, default_seconds=default_seconds, whole=whole)
+    return plan_picture(mode, photo, wish, tolerance, length, whole=whole)
+
+
+def plan_length(
+    mode: Mode, wish: ClipWish, tolerance: Tolerance, *, default_seconds: float, whole: bool
+) -> Length:
+    """The part of a plan that the photograph has no say in."""
+    return nearest_length(
         mode,
         wish.seconds,
         wish.fps,
@@ -76,6 +81,15 @@ def plan_clip(
         min_seconds=tolerance.min_seconds,
         min_fps=tolerance.min_fps,
     )
+
+
+def plan_picture(
+    mode: Mode, photo: Size, wish: ClipWish, tolerance: Tolerance, length: Length, *, whole: bool
+) -> ClipPlan | str:
+    """The plan for this photograph, given its length; or the reason why none is near."""
+    size = nearest_size(mode.sizes, photo, wish.size)
+    if size is None:
+        return f"no frame size of this model is near {wish.size or photo} (limits: {sizes_text(mode)})"
     cut = even(size)
     far = _too_far(mode, wish, cut, length, tolerance)
     if far is not None:

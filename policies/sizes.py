@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, floor, isqrt, lcm, log, sqrt
+from math import ceil, floor, lcm, log, sqrt
 from typing import TYPE_CHECKING
 
 from models.types import Fit, Framing, Size
@@ -57,36 +57,49 @@ def _on_lattice(sizes: AreaSizes, photo: Size, asked: Size | None) -> Size | Non
     aspect = asked.aspect if asked else photo.aspect
     aspect = min(max(aspect, sizes.aspect_min), sizes.aspect_max)
     area = sizes.pixels if asked is None else min(max(asked.pixels, sizes.min_pixels), sizes.pixels)
-    width = sqrt(area * aspect) / step
-    height = width / aspect
-    near = [
-        (w * step, h * step)
-        for w in {max(1, floor(width)), ceil(width)}
-        for h in {max(1, floor(height)), ceil(height)}
-    ]
-    return _closest(sizes, near, aspect, area) or _closest(sizes, _lattice(sizes, step), aspect, area)
+    width = sqrt(area * aspect)
+    w, h = int(width // step) * step, int(width / aspect // step) * step
+    near = _closest(sizes, ((w, h), (w, h + step), (w + step, h), (w + step, h + step)), aspect, area)
+    if near is not None:
+        return near
+    # Limits too tight for the four neighbours: walk outwards, width by width.
+    longest = int(sqrt(sizes.pixels * max(sizes.aspect_max, 1 / sizes.aspect_min))) + step
+    for away in range(0, longest, step):
+        pairs = (
+            (side, tall)
+            for side in (w - away, w + step + away)
+            for tall in _heights(sizes, side, step, aspect)
+        )
+        near = _closest(sizes, pairs, aspect, area)
+        if near is not None:
+            return near
+    return None
 
 
 def _closest(sizes: AreaSizes, pairs: Iterable[tuple[int, int]], aspect: float, area: float) -> Size | None:
     """The allowed pair that loses least: a wrong shape weighs twice a wrong area."""
     best: tuple[float, int, int] | None = None
     for w, h in pairs:
-        if not sizes.min_pixels <= w * h <= sizes.pixels:
+        pixels = w * h
+        if w <= 0 or not sizes.min_pixels <= pixels <= sizes.pixels:
             continue
-        if not sizes.aspect_min <= w / h <= sizes.aspect_max:
+        shape = w / h
+        if not sizes.aspect_min <= shape <= sizes.aspect_max:
             continue
-        loss = 2 * abs(log(w / h / aspect)) + abs(log(w * h / area))
+        loss = 2 * abs(log(shape / aspect)) + abs(log(pixels / area))
         if best is None or (loss, w, h) < best:
             best = (loss, w, h)
     return Size(best[1], best[2]) if best else None
 
 
-def _lattice(sizes: AreaSizes, step: int) -> Iterable[tuple[int, int]]:
-    """Every pair within the limits; only walked when the limits are too tight for the four neighbours."""
-    longest = isqrt(int(sizes.pixels * max(sizes.aspect_max, 1 / sizes.aspect_min))) + step
-    for w in range(step, longest + 1, step):
-        for h in range(step, min(longest, sizes.pixels // w) + 1, step):
-            yield w, h
+def _heights(sizes: AreaSizes, width: int, step: int, aspect: float) -> Iterable[int]:
+    """Heights of the lattice next to the ideal one that the limits allow with this width."""
+    if width <= 0:
+        return ()
+    least = max(width / sizes.aspect_max, sizes.min_pixels / width)
+    most = min(width / sizes.aspect_min, sizes.pixels / width)
+    ideal = min(max(width / aspect, least), most)
+    return (floor(ideal / step) * step, ceil(ideal / step) * step)
 
 
 def framing(photo: Size, frame: Size, crop_at_least: float) -> Framing:

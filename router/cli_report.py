@@ -24,6 +24,7 @@ REFUSED = frozenset({400, 413, 415, 422})
 
 LATER = "try again shortly; GET /readyz says what is missing"
 NEXT_STEPS = {
+    "server_unreachable": "start one with `i2v serve`, or name another with --server URL (or I2V_SERVER)",
     "unknown_model": "`i2v models` lists them",
     "no_route": "take one of the changes under `What would fit`; `i2v route` shows every reason",
     "job_not_found": "`i2v jobs ls` lists the jobs of this server",
@@ -98,8 +99,7 @@ def reporting(report: Report) -> Iterator[None]:
     try:
         yield
     except ServerUnreachable as error:
-        step = "start one with `i2v serve`, or name another with --server URL (or I2V_SERVER)"
-        report.failure(str(error), code="server_unreachable", next_step=step)
+        report.failure(str(error), code="server_unreachable", next_step=NEXT_STEPS["server_unreachable"])
         raise typer.Exit(Exit.UNREACHABLE) from error
     except ApiError as error:
         more: dict[str, Any] = {"param": error.param, "request_id": error.request_id, "status": error.status}

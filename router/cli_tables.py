@@ -41,8 +41,8 @@ def decision_view(decision: Json) -> RenderableType:
         parts.append(_rejected(decision["rejected"]))
     if decision["counter_offers"]:
         parts.append(_counter_offers(decision["counter_offers"]))
-    parts += [Text.assemble(("advice  ", "bold yellow"), line) for line in decision["advice"]]
-    return Group(*parts)
+    advice = [Text.assemble(("advice  ", "bold yellow"), line) for line in decision["advice"]]
+    return Group(*parts, *([Text(), *advice] if advice else []))
 
 
 def clip_facts(video: Video, path: str) -> RenderableType:
@@ -191,9 +191,9 @@ def _effective(video: Video) -> Json | None:
     return effective.model_dump() if effective is not None else None
 
 
-def _table(*columns: str, title: str | None = None) -> Table:
+def _table(*columns: str) -> Table:
     """A plain table; a column that begins with `>` is a number and aligned right."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 2, 0, 0))
     for column in columns:
         right = column.startswith(">")
         table.add_column(
@@ -204,6 +204,11 @@ def _table(*columns: str, title: str | None = None) -> Table:
             overflow="fold",
         )
     return table
+
+
+def _titled(title: str, table: Table) -> Group:
+    # Not the table's own title: that is wrapped to the table's width.
+    return Group(Text(f"\n{title}", style="bold"), table)
 
 
 def _features_line(features: Json) -> Text:
@@ -230,11 +235,10 @@ def _chosen_line(chosen: Json, profile: str) -> Text:
     return Text.assemble(("chosen  ", "bold green"), (name, "bold"), rest)
 
 
-def _candidates(decision: Json) -> Table:
+def _candidates(decision: Json) -> Group:
     candidates: Sequence[Json] = decision["candidates"]
     table = _table(
-        *("model/offer", "clip", ">GPUs", ">utility", ">makes in", ">waits", ">cost", ">quality", ">on time"),
-        title=_counted("Candidates, best first", len(candidates)),
+        "model/offer", "clip", ">GPUs", ">utility", ">makes in", ">waits", ">cost", ">quality", ">on time"
     )
     for place, candidate in enumerate(candidates[:SHOWN]):
         predicted = candidate["predicted"]
@@ -250,21 +254,21 @@ def _candidates(decision: Json) -> Table:
             f"{predicted['on_time']:.0%}",
             style="bold" if place == 0 else "",
         )
-    return table
+    return _titled(_counted("Candidates, best first", len(candidates)), table)
 
 
-def _scores(chosen: Json) -> Table:
-    table = _table("score", ">value", ">weight", "because", title=f"Why {chosen['model']}")
+def _scores(chosen: Json) -> Group:
+    table = _table("score", ">value", ">weight", "because")
     for name, score in chosen["scores"].items():
         table.add_row(name, f"{score['value']:.2f}", f"{score['weight']:g}", Text(score["reason"]))
-    return table
+    return _titled(f"Why {chosen['model']}", table)
 
 
-def _rejected(rejected: Sequence[Json]) -> Table:
-    table = _table("model/offer", "filter", "because", title=_counted("Rejected", len(rejected)))
+def _rejected(rejected: Sequence[Json]) -> Group:
+    table = _table("model/offer", "filter", "because")
     for row in _spread(rejected):
         table.add_row(Text(f"{row['model']}/{row['offer']}"), Text(row["filter"]), Text(row["reason"]))
-    return table
+    return _titled(_counted("Rejected", len(rejected)), table)
 
 
 def _spread(rejected: Sequence[Json]) -> Iterable[Json]:
@@ -278,8 +282,8 @@ def _spread(rejected: Sequence[Json]) -> Iterable[Json]:
     return [rejected[index] for index in shown]
 
 
-def _counter_offers(offers: Sequence[Json]) -> Table:
-    table = _table("change", "then", "clip", ">makes in", ">cost", title="What would fit")
+def _counter_offers(offers: Sequence[Json]) -> Group:
+    table = _table("change", "then", "clip", ">makes in", ">cost")
     for offer in offers:
         chosen = offer["chosen"]
         table.add_row(
@@ -289,7 +293,7 @@ def _counter_offers(offers: Sequence[Json]) -> Table:
             seconds_text(chosen["predicted"]["seconds"]),
             usd_text(chosen["predicted"]["usd"]),
         )
-    return table
+    return _titled("What would fit", table)
 
 
 def _counted(title: str, total: int) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import diffusers
 import torch
 from diffusers.utils import logging as diffusers_logging
+from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
@@ -101,7 +102,8 @@ def _downloaded(card: Card) -> Path:
         )
     where = f"{weights.hub_id}@{weights.revision}"
     try:
-        index = diffusers.DiffusionPipeline.load_config(weights.hub_id, revision=weights.revision)
+        fetched = hf_hub_download(weights.hub_id, INDEX, revision=weights.revision)
+        index = json.loads(Path(fetched).read_text(encoding="utf-8"))
         _check_index(card, index, where)
         directory = Path(
             diffusers.DiffusionPipeline.download(

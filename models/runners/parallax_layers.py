@@ -24,6 +24,8 @@ Picture = NDArray[np.uint8]
 
 INPAINT_SIDE = 320
 """Longest side at which colours are inpainted: cost falls with the area, and texture is added apart."""
+GRAIN = 24.0
+"""Contrast, in levels of 255, up to which detail is texture: wood and concrete, not outlines of things."""
 GRID = 4
 """Frame pixels between computed map nodes; the maps are smooth, so between them they are interpolated."""
 DEPTH_ROUNDS = 3
@@ -140,7 +142,10 @@ def _mirrored_texture(detail: FloatMap, hole: NDArray[np.uint8]) -> FloatMap:
     row = np.where(inside, 2.0 * row_of[labels] - row, row).astype(np.float32)
     column = np.where(inside, 2.0 * column_of[labels] - column, column).astype(np.float32)
     # Detail of the subject itself must not come back through a second edge.
-    outside = detail * (1.0 - hole[..., None].astype(np.float32))
+    # Texture, not things: where a strong edge lies beyond, its neighbourhood is left out.
+    strong = cv2.GaussianBlur(np.abs(detail).max(axis=2), (0, 0), max(1.0, width / 256.0))
+    grain = detail / (1.0 + (strong[..., None] / GRAIN) ** 4)
+    outside = grain * (1.0 - hole[..., None].astype(np.float32))
     return np.asarray(
         cv2.remap(outside, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101), np.float32
     )

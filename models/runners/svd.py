@@ -49,7 +49,7 @@ class SvdFamily:
         """Call arguments; guidance grows from 1 at the first frame to the asked value at the last."""
         intensity = segment.intensity if segment.intensity is not None else Intensity.MODERATE
         bucket, augmentation = MOTION[intensity]
-        # With one frame there is nothing to grow over, and at guidance 1 the pipeline would drop half a batch.
+        # One frame: nothing to grow over, and at guidance 1 the pipeline would drop half its batch.
         first_guidance = 1.0 if segment.native.num_frames > 1 else segment.guidance
         return {
             "image": segment.image,

@@ -55,26 +55,26 @@ class GatewayContext:
             logger.warning("nudge failed: %s", type(error).__name__)
 
 
-def _context(request: Request) -> GatewayContext:
+async def _context(request: Request) -> GatewayContext:
     context = request.app.state.context
     if not isinstance(context, GatewayContext):
         raise TypeError("the application was not built by create_app")
     return context
 
 
-def _tenant(request: Request) -> str:
+async def _tenant(request: Request) -> str:
     """Whose jobs a request may see."""
     return DEFAULT_TENANT
 
 
-def job_id(video_id: str) -> str:
+async def job_id(video_id: str) -> str:
     """A path parameter as a job id; what cannot be one of ours is not found."""
     if not JOB_ID.fullmatch(video_id):
         raise JobNotFound("no such video", param="video_id")
     return video_id
 
 
-def idempotency_key(request: Request) -> str | None:
+async def idempotency_key(request: Request) -> str | None:
     """`Idempotency-Key`, quoted (a structured-field string) or bare."""
     raw = request.headers.get("idempotency-key")
     if raw is None:
@@ -89,7 +89,7 @@ def idempotency_key(request: Request) -> str | None:
     return key
 
 
-def client_retry(request: Request) -> int:
+async def client_retry(request: Request) -> int:
     """How often the OpenAI client says it has tried this request before (`x-stainless-retry-count`)."""
     raw = request.headers.get("x-stainless-retry-count", "0")
     return min(int(raw), 100) if raw.isdecimal() and len(raw) <= 4 else 0

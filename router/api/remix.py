@@ -7,12 +7,11 @@ import asyncio
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from models.errors import NotReady
 from router.api.context import ClientRetry, Context, GatewayContext, IdempotencyKey, JobId, Tenant
 from router.api.intake import Prepared, read_json
 from router.api.submission import accepted, prepare_image, submit
 from router.api.view import Video
-from router.engine import clip_from_json, clip_request
+from router.engine import StoredImage, clip_from_json, clip_request
 from router.schemas import RemixVideo, parse
 
 router = APIRouter(tags=["videos"])
@@ -29,20 +28,22 @@ async def remix_video(
 ) -> Response:
     """A new job with the source's photograph and wishes; what the body says replaces them.
 
-    The photograph is copied, so that either job can be deleted alone.
+    Both jobs share the photograph; the job store keeps it until the last of them is deleted.
     """
     wishes = parse(RemixVideo, await read_json(request))
     source = await context.store.get(video_id, tenant)
     media = source.request["media"]
     image = await _again(context, media["image"], wishes.prompt)
-    last = await _again(context, media["last_image"], "") if media["last_image"] is not None else None
+    last = StoredImage(media["last_image"], media["last_image"]) if media["last_image"] is not None else None
     clip = clip_request(wishes, image.size, clip_from_json(source.request))
     context.engine.check_models(clip)
     created = await submit(
         context,
         clip,
-        image,
+        image.features,
+        StoredImage(media["image"], media["image"]),
         last,
+        notes=image.notes,
         tenant=tenant,
         idempotency_key=key,
         client_retry=retry,
@@ -52,14 +53,6 @@ async def remix_video(
 
 
 async def _again(context: GatewayContext, key: str, prompt: str) -> Prepared:
-    """A stored photograph, read anew: its features depend on the words too."""
-    try:
-        content = await asyncio.to_thread(_read, context, key)
-    except NotReady:
-        raise NotReady("the photograph of this video is no longer stored", param="video_id") from None
+    """A stored photograph, read anew: what to advise depends on the words too."""
+    content = await asyncio.to_thread(context.media.read, key)
     return await prepare_image(context, content, prompt, "video_id")
-
-
-def _read(context: GatewayContext, key: str) -> bytes:
-    size = context.media.stat(key).size
-    return b"".join(context.media.stream(key, 0, size))

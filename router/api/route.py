@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -36,7 +35,7 @@ async def route(request: Request, context: Context, tenant: Tenant) -> JSONRespo
     context.engine.check_models(clip)
     asked = route_request(clip, features, has_last_image=last, tenant=tenant)
     fleet = context.engine.idle() if wishes.fleet == "all" else await context.fleet()
-    decision = await asyncio.to_thread(context.engine.decide, asked, fleet)
+    decision = context.engine.decide(asked, fleet)
     answer: dict[str, Any] = decision_json(decision)
     return JSONResponse(answer, headers={"Cache-Control": "no-store"})
 

@@ -57,7 +57,17 @@ async def create_video(
     clip = clip_request(wishes, image.size)
     context.engine.check_models(clip)
     end = await prepare_image(context, last[1], "", last[0]) if last is not None else None
-    created = await submit(context, clip, image, end, tenant=tenant, idempotency_key=key, client_retry=retry)
+    created = await submit(
+        context,
+        clip,
+        image.features,
+        image,
+        end,
+        notes=image.notes,
+        tenant=tenant,
+        idempotency_key=key,
+        client_retry=retry,
+    )
     return accepted(created)
 
 

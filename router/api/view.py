@@ -261,8 +261,9 @@ def _stage(job: Job, attempts: Sequence[Attempt] | None) -> str:
         return "cancelling"
     if job.status is JobStatus.IN_PROGRESS:
         return job.progress_detail.stage if job.progress_detail is not None else "starting"
-    dispatched = bool(attempts) and attempts is not None and attempts[-1].status is AttemptStatus.DISPATCHED
-    return "dispatched" if dispatched else "queued"
+    if attempts and attempts[-1].status is AttemptStatus.DISPATCHED:
+        return "dispatched"
+    return "queued"
 
 
 def _attempt(attempt: Attempt) -> AttemptView:

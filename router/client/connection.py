@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel
 
+from models.errors import InvalidRequest
 from router.client.answers import Video
 from router.client.calls import Call
 from router.client.failures import ApiError, ClientError, ServerUnreachable, WaitTimeout
@@ -38,7 +39,9 @@ class Connection:
     def __init__(self, server: str | None, api_key: str | None, retries: int) -> None:
         address = (server or os.environ.get("I2V_SERVER") or DEFAULT_SERVER).rstrip("/").removesuffix("/v1")
         if not address.startswith(("http://", "https://")):
-            raise ClientError(f"server must be an http:// or https:// address; got {address!r}")
+            raise InvalidRequest(
+                f"server must be an http:// or https:// address; got {address!r}", param="server"
+            )
         self.server = address
         self.retries = retries
         self.headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}

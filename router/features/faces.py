@@ -70,7 +70,7 @@ class _Cascades:
 
 @cache
 def _cascades() -> _Cascades:
-    folder = Path(cv2.data.haarcascades)
+    folder = Path(cv2.__file__).parent / "data"
 
     def load(name: str) -> Any:
         path = folder / f"haarcascade_{name}.xml"
@@ -214,7 +214,8 @@ def _search(grey: Pixels, regions: list[Box], cascades: _Cascades) -> list[Box]:
 
 def _search_alike(grey: Pixels, regions: list[Box], face: Box, cascades: _Cascades) -> list[Box]:
     """Look again, finer, for faces of about the size of one that was found: people in a group are alike."""
-    scale = min(1.0, _ALIKE / face[2])
+    total = sum(w * h for _, _, w, h in regions)
+    scale = min(1.0, _ALIKE / face[2], math.sqrt(1.5 * SEARCH_PIXELS / total))
     return _distinct(_scan(grey, regions, scale, cascades))
 
 

@@ -17,7 +17,7 @@ from policies.base import Subject
 
 Pixels = NDArray[np.uint8]
 
-SIDE: Final = 128
+SIDE: Final = 100
 """Long side of the copy that the cues are read from, in pixels."""
 DARK: Final = 4
 BRIGHT: Final = 251
@@ -182,7 +182,8 @@ def _horizon(rgb: Pixels) -> float | None:
     best = float(coherence.max())
     if best < _COHERENT:
         return None
-    return float(rows[coherence >= best - 1e-6].mean()) / height
+    middle: float = float(rows[coherence >= best - 1e-6].mean())
+    return middle / int(height)
 
 
 def _chroma(pixels: NDArray[np.float32]) -> NDArray[np.float32]:

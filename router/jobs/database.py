@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,6 +54,7 @@ class Database:
         self._pool_size = pool_size
         self._writer: AsyncEngine | None = None
         self._reader: AsyncEngine | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
     def sqlite_path(self) -> Path | None:
@@ -76,8 +78,9 @@ class Database:
             self._reader = _sqlite_engine(self._url, self._timeout_s, connections=_READERS, writes=False)
 
     async def close(self) -> None:
-        """Close all connections; `connect` may follow."""
+        """End what runs and close all connections; `connect` may follow."""
         engines, self._writer, self._reader = (self._writer, self._reader), None, None
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for engine in engines:
             if engine is not None:
                 await engine.dispose()
@@ -87,11 +90,26 @@ class Database:
 
         A transaction that was undone before its commit (connection lost, deadlock) runs once more.
         """
-        return await self._run(_opened(self._writer), work, commit=True)
+        return await self._whole(self._run(_opened(self._writer), work, commit=True))
 
     async def read(self, work: Work[T]) -> T:
         """Run `work` outside a transaction: each statement sees what is committed."""
-        return await self._run(_opened(self._reader), work, commit=False)
+        return await self._whole(self._run(_opened(self._reader), work, commit=False))
+
+    async def _whole(self, run: Coroutine[Any, Any, T]) -> T:
+        """Let a transaction end in its own time although its caller was cancelled.
+
+        A driver that is interrupted inside a statement drops its connection; on SQLite the write lock then
+        stays until the garbage collector finds the cursor, and everybody waits.
+        """
+        task = asyncio.create_task(run)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            raise
 
     async def _run(self, engine: AsyncEngine, work: Work[T], *, commit: bool, again: bool = True) -> T:
         committing = False

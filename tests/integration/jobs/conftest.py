@@ -86,3 +86,13 @@ def make_new_job() -> Callable[..., NewJob]:
 @pytest.fixture
 def make_steps() -> Callable[[SqlJobStore], Steps]:
     return Steps
+
+
+@pytest.fixture
+def keyed_job() -> Callable[[int], NewJob]:
+    """What `client_process.py` creates as its n-th job."""
+    return lambda number: new_job(
+        request={"media": {"image": f"in/{number}"}},
+        fingerprint=f"content {number}",
+        idempotency_key=f"key {number}",
+    )

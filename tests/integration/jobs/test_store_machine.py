@@ -381,7 +381,7 @@ def test_the_store_does_what_the_model_says(make_store: Callable[[], SqlJobStore
             run_state_machine_as_test(
                 lambda: StoreMachine(runner.run, store),
                 settings=settings(
-                    max_examples=40,
+                    max_examples=25,
                     stateful_step_count=40,
                     deadline=None,
                     suppress_health_check=list(HealthCheck),

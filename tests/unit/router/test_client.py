@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 import httpx
 import pytest
 
+from models.errors import InvalidRequest
 from router.client import (
     ApiError,
     AsyncClient,
@@ -240,7 +241,7 @@ def test_api_key_and_server_come_from_arguments_and_environment(monkeypatch: pyt
     assert str(server.requests[0].url) == "https://fleet.example/v1/videos/vid_1"
     with Client("http://other:9/v1") as client:
         assert client.server == "http://other:9"
-    with pytest.raises(ClientError, match="http:// or https://"):
+    with pytest.raises(InvalidRequest, match="http:// or https://"):
         Client("fleet.example")
 
 

@@ -1,4 +1,4 @@
-"""The diffusers runner on tiny checkpoints of the real classes: shapes, determinism, cancel, chains, errors."""
+"""The diffusers runner on tiny checkpoints of the real classes."""
 
 from __future__ import annotations
 
@@ -238,7 +238,9 @@ def test_camera_and_intensity_become_words(load_tiny, clip, calls):
     assert seen[0]["prompt"] == "a cat, the camera pans left, subtle, barely noticeable motion"
 
 
-def test_words_are_left_alone_when_the_camera_is_not_steered_by_them(load_tiny, clip, calls, plan_of, recorder):
+def test_words_are_left_alone_when_the_camera_is_not_steered_by_them(
+    load_tiny, clip, calls, plan_of, recorder
+):
     runner = load_tiny("wan2.1", controls__camera__kind="none")
     seen = calls(runner)
 
@@ -411,7 +413,9 @@ def test_preview_of_a_large_clip_is_small(load_tiny, clip, plan_of, recorder):
         ("ltx-video", Geometry(64, 64, 13, 8.0), "num_frames"),
     ],
 )
-def test_shapes_off_the_lattice_are_refused_before_any_work(kind, native, param, load_tiny, clip, plan_of, calls):
+def test_shapes_off_the_lattice_are_refused_before_any_work(
+    kind, native, param, load_tiny, clip, plan_of, calls
+):
     """The pipelines would floor most of these without a word."""
     runner = load_tiny(kind)
     seen = calls(runner)
@@ -441,7 +445,9 @@ def test_zero_steps_are_refused(load_tiny, clip):
     [
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
         RuntimeError("cuDNN error: out of memory"),
-        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: 80 bytes"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: 80 bytes"
+        ),
         MemoryError(),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 from collections.abc import AsyncIterator, Callable
@@ -23,7 +24,7 @@ from router.engine import RouteEngine
 from router.gateway import create_app
 from router.jobs.records import Job, Progress
 from router.jobs.sql import SqlJobStore
-from router.media import MediaStore, clip_key
+from router.media import MediaStore, clip_key, preview_key
 from router.settings import Settings
 
 UPLOAD_LIMIT = 2 * 2**20
@@ -52,11 +53,16 @@ class Stack:
         return sum((await self.store.counts()).values())
 
     def preview_key(self, job_id: str, fence: int) -> str:
-        return clip_key(job_id, fence, "preview")
+        return preview_key(job_id, fence)
 
     def objects(self) -> list[Path]:
         """Everything in the media store."""
         return [path for path in self.media_root.rglob("*") if path.is_file()]
+
+    async def nudged(self, times: int) -> None:
+        """Wait for nudges, which are sent aside, and count them."""
+        await asyncio.gather(*self.app.state.context.nudges)
+        assert len(self.nudges) == times
 
     async def claim(self, job_id: str) -> int:
         """Take a job for its estimated pool; returns the fence."""

@@ -36,7 +36,7 @@ async def test_create_commits_before_it_answers(stack: Any, post: Any) -> None:
     assert body["routing"]["chosen"]["model"] == "parallax"
     assert body["seed"] == job.request["seed"]
     assert len(stack.objects()) == 1
-    assert stack.nudges == [None]
+    await stack.nudged(1)
 
 
 async def test_the_stored_request_decides_like_the_submission(
@@ -190,7 +190,7 @@ async def test_cancel_is_idempotent(stack: Any, post: Any) -> None:
         response = await stack.client.post(f"/v1/videos/{job_id}/cancel")
         assert response.status_code == 200
         assert response.json()["status"] == "cancelled"
-    assert len(stack.nudges) == 3
+    await stack.nudged(3)
 
 
 async def test_a_running_job_shows_that_it_is_being_cancelled(stack: Any, post: Any) -> None:
