@@ -3,10 +3,10 @@
     python benchmarks/decision.py [--decisions 2000] [--out benchmarks/results/decision.json]
 
 Cards are distinct variants of the shipped ones: own rating, strengths and price, every second one with own
-limits of size and length. Every offer has a pool under load, with gangs of 1 to 8 GPUs. Requests are distinct:
-photographs in the sizes of phones and cameras and, one in three, cropped by hand; clips, deadlines, budgets,
-camera moves and objectives vary. Wall and CPU time of each decision are taken; on a busy machine only the CPU
-time is the product's own.
+limits of size and length. Every offer has a pool under load, with gangs of 1 to 8 GPUs. Requests are
+distinct: photographs in the sizes of phones and cameras and, one in three, cropped by hand; clips,
+deadlines, budgets, camera moves and objectives vary. Wall and CPU time of each decision are taken; on a busy
+machine only the CPU time is the product's own.
 
 Two peers run on the same requests: `naive` comes to the same choice by the obvious loop (plan, estimate and
 score each candidate afresh, as pydantic objects, take the maximum), and `adaptive` is LiteLLM's
@@ -32,18 +32,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pydantic import BaseModel
 
-from models.card import AreaSizes, Card, LatticeFrames, Mode, Strength
+from models.card import AreaSizes, Card, LatticeFrames, Mode, PricePerGpuSecond, Strength
 from models.catalog import Catalog, load_catalog
 from models.cost import estimate, usd
 from models.gpus import GpuType, load_gpus
 from models.types import CameraMove, CameraWish, ClipWish, Intensity, Objective, Size, TaskType
-from policies.base import Features, Fleet, ImageFeatures, Pool, PromptFeatures, RouteRequest
-from policies.candidates import DEGREES, candidate
+from policies.base import Candidate, Features, Fleet, ImageFeatures, PromptFeatures, RouteRequest
+from policies.candidates import DEGREES, predict
 from policies.durations import default_seconds
 from policies.engine import Engine, idle_fleet
 from policies.geometry import plan_clip
 from policies.load import wait_seconds
 from policies.profile import Profile, load_profiles
+from policies.quality import preference
 
 SEED = 20_261_121
 CAMERAS = ((4032, 3024), (3024, 4032), (4000, 3000), (1920, 1080), (1080, 1920), (6000, 4000), (1024, 1024))
@@ -172,7 +173,7 @@ def naive(
     for pool in fleet.pools:
         card = catalog.get(pool.model)
         offer = card.offer(pool.offer)
-        if any(f.reject_offer(request, card, offer) for f in profile.offer_filters):
+        if any(reject(request, card, offer) for _, reject in profile.offer_filters):
             continue
         for mode in offer.modes:
             plan = plan_clip(
@@ -186,8 +187,17 @@ def naive(
             if isinstance(plan, str):
                 continue
             for degree in (d for d in DEGREES if d in offer.degrees and d <= pool.gang_size):
-                made = _fresh(card, offer, mode, plan, pool, degree, gpus, request, profile)
-                if any(f.reject(request, made) for f in profile.candidate_filters):
+                estimated = estimate(card, offer, plan, gpus[pool.gpu], degree)
+                prediction = predict(
+                    (estimated, usd(offer, plan, estimated, gpus[pool.gpu])),
+                    pool,
+                    wait_seconds(pool),
+                    preference(card.quality.elo, profile.reference_elo),
+                    request.deadline_s,
+                    priced_by_gpu=isinstance(offer.price, PricePerGpuSecond),
+                )
+                made = Candidate(card, offer, mode, plan, degree, pool, prediction)
+                if any(reject(request, made) for _, reject in profile.candidate_filters):
                     continue
                 marks = {s.name: s.score(request, [made])[0] for s, _ in profile.scorers}
                 utility = 1.0
@@ -208,27 +218,6 @@ def naive(
     return max(found, key=lambda c: c.utility).model if found else None
 
 
-def _fresh(
-    card: Card, offer: Any, mode: Mode, plan: Any, pool: Pool, degree: int, gpus: Any, request: Any, profile: Any
-) -> Any:
-    from policies.candidates import OfferEntry, Row  # noqa: PLC0415
-
-    gpu = gpus[pool.gpu]
-    estimated = estimate(card, offer, plan, gpu, degree)
-    entry = OfferEntry(card, offer, (card.id, offer.id), "", (), (), False, offer.price.kind == "gpu")
-    return candidate(
-        entry,
-        Row(mode, 0, ""),
-        plan,
-        pool,
-        degree,
-        (estimated, usd(offer, plan, estimated, gpu)),
-        wait=wait_seconds(pool),
-        deadline_s=request.deadline_s,
-        reference_elo=profile.reference_elo,
-    )
-
-
 def adaptive(catalog: Catalog, prices: dict[str, float], request: RouteRequest) -> str | None:
     """LiteLLM 1.109's adaptive-router score with its means in place of Beta samples."""
     dearest = max(prices.values())
@@ -236,9 +225,7 @@ def adaptive(catalog: Catalog, prices: dict[str, float], request: RouteRequest) 
     for card in catalog:
         if request.task not in card.tasks:
             continue
-        quality = 0.5 + 0.3 * sum(
-            s.weight for s in card.strengths if s.tag == request.features.image.subject
-        )
+        quality = 0.5 + 0.3 * sum(s.weight for s in card.strengths if s.tag == request.features.image.subject)
         cost = prices[card.id] / dearest
         deployments.append({"id": card.id, "score": 0.7 * quality + 0.3 * (1 - cost)})
     return str(max(deployments, key=lambda d: d["score"])["id"]) if deployments else None
@@ -258,7 +245,9 @@ def timed(act: Callable[[RouteRequest], object], asked: Sequence[RouteRequest]) 
 def _spread(seconds: list[float]) -> dict[str, float]:
     ordered = sorted(seconds)
     at = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
-    return {name: round(ordered[min(len(ordered) - 1, int(len(ordered) * q))] * 1e3, 4) for name, q in at.items()}
+    return {
+        name: round(ordered[min(len(ordered) - 1, int(len(ordered) * q))] * 1e3, 4) for name, q in at.items()
+    }
 
 
 def measure(cards: int, queued: int, decisions: int) -> dict[str, Any]:
@@ -327,7 +316,9 @@ def peers(cards: int, queued: int, decisions: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--cards", type=int, default=50)
     parser.add_argument("--queued", type=int, default=500)
     parser.add_argument("--decisions", type=int, default=2000)
@@ -348,19 +339,20 @@ def main() -> None:
             "naive_over_ours_p99": round(beside["naive"]["cpu_ms"]["p99"] / ours["p99"], 1),
             "adaptive_over_ours_p50": round(beside["adaptive"]["cpu_ms"]["p50"] / ours["p50"], 3),
         },
-        "growth": [
-            measure(cards, given.queued, max(200, given.decisions // 10)) for cards in given.growth
-        ],
+        "growth": [measure(cards, given.queued, max(200, given.decisions // 10)) for cards in given.growth],
     }
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(f"{given.cards} cards x {given.queued} queued, {main_case['mean_candidates']} candidates a decision")
+    print(
+        f"{given.cards} cards x {given.queued} queued, {main_case['mean_candidates']} candidates a decision"
+    )
     print(f"decision  cpu ms {ours}  wall ms {main_case['decision']['wall_ms']}")
     print(f"folding   cpu ms {main_case['fold_queue']['cpu_ms']}")
     print(f"naive     cpu ms {beside['naive']['cpu_ms']}  same choice {beside['naive_same_choice']}")
     print(f"adaptive  cpu ms {beside['adaptive']['cpu_ms']}")
     for row in result["growth"]:
-        print(f"{row['cards']:5d} cards: cpu p50 {row['decision']['cpu_ms']['p50']} ms, p99 {row['decision']['cpu_ms']['p99']} ms")
+        cpu = row["decision"]["cpu_ms"]
+        print(f"{row['cards']:5d} cards: cpu p50 {cpu['p50']} ms, p99 {cpu['p99']} ms")
     print(f"written to {given.out}")
 
 

@@ -7,6 +7,8 @@ serve_config.yaml; what is set here are only the limits that correctness needs.
 
 from __future__ import annotations
 
+from typing import Any
+
 from ray import serve
 from ray.serve import Application
 
@@ -23,12 +25,12 @@ Router = serve.deployment(RouterReplica, name="Router", num_replicas=1)
 Gateway = serve.deployment(serve.ingress()(GatewayReplica), name="Gateway")
 
 
-def build_model(args: ModelArgs) -> Application:
-    """One model on its gang."""
-    return Model.bind(args.model_dump())
+def build_model(args: dict[str, Any]) -> Application:
+    """One model on its gang; `args` are `ModelArgs`."""
+    return Model.bind(ModelArgs.model_validate(args).model_dump())
 
 
-def build_gateway(args: GatewayArgs) -> Application:
-    """HTTP in front, one Router behind."""
-    del args
+def build_gateway(args: dict[str, Any]) -> Application:
+    """HTTP in front, one Router behind; `args` are `GatewayArgs`."""
+    GatewayArgs.model_validate(args)
     return Gateway.bind(Router.bind())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
 from models.types import (
     CameraMove,
@@ -182,18 +182,18 @@ class Prediction(NamedTuple):
 class Score(NamedTuple):
     """One scorer's word on one candidate: value in [0, 1] (clamped) and why.
 
-    `told` is the reason itself, or a function that words `figures` when somebody reads it: most scores of a
-    decision are never read.
+    `told` is the reason itself, or a function that words it from `about` when somebody reads it: most scores
+    of a decision are never read.
     """
 
     value: float
-    told: str | Callable[..., str]
-    figures: tuple[object, ...] = ()
+    told: str | Callable[[Any], str]
+    about: Any = None
 
     @property
     def reason(self) -> str:
         """Why, in words."""
-        return self.told if isinstance(self.told, str) else self.told(*self.figures)
+        return self.told if isinstance(self.told, str) else self.told(self.about)
 
 
 class Candidate(NamedTuple):
@@ -227,8 +227,7 @@ class Scored(NamedTuple):
         return {name: (mark, weight) for mark, (name, weight) in zip(self.marks, self.columns, strict=True)}
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(NamedTuple):
     """An offer (or candidate) that a filter took out, and why."""
 
     model: str

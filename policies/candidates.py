@@ -1,8 +1,8 @@
 """From cards to candidates: offers, modes, planned geometries, GPU counts, each with its prediction.
 
-The catalog is compiled once. Plans are kept by photograph size and wish, and cost estimates by the shape that
-is generated, so deciding again (at submission, then late, then for the next job) costs little. What is kept
-is a function of its key alone: keeping it changes no decision.
+The catalog is compiled once. Plans are kept by photograph shape and wish, and cost estimates by the shape
+that is generated, so deciding again (at submission, then late, then for the next job) costs little. What is
+kept is a function of its key alone: keeping it changes no decision.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import count
 from math import erf, log, sqrt
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.card import PricePerGpuSecond
 from models.cost import estimate, usd
 from models.errors import ConfigError
-from policies.base import Candidate, Prediction
-from policies.geometry import plan_length, plan_picture
-from policies.quality import preference
+from policies.base import Prediction
+from policies.geometry import no_size, plan_length, plan_made, reframed
+from policies.sizes import framing, nearest_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from models.catalog import Catalog
     from models.cost import Estimate
     from models.gpus import GpuType
-    from models.types import ClipPlan, ClipWish, Size
+    from models.types import ClipPlan, ClipWish, Framing, Size
     from policies.base import Pool
     from policies.geometry import Tolerance
     from policies.lengths import Length
@@ -37,11 +37,15 @@ HOSTED = frozenset({"replicate", "fal", "vendor"})
 DEGREES = (1, 2, 4, 8)
 """GPU counts of one clip: the aligned blocks that a gang is split into."""
 
-MOST_SHEETS = 256
-"""Plans are kept for that many pairs of photograph size and wish (40 kB each for fifty cards)."""
-MOST_PRICED = 512
+MOST_SHEETS = 1024
+"""Plans are kept for that many pairs of photograph shape and wish (20 kB each for fifty cards)."""
+MOST_PRICED = 1024
 """Estimates are kept for that many shapes and pools of a mode (0.5 kB each)."""
-MOST_MADE = 65_536
+MOST_WISHES = 256
+"""What plans share is kept for that many wishes."""
+MOST_MADE = 1024
+"""Clips of one wish that are kept (1 kB each)."""
+MOST_SHAPES = 65_536
 """Shapes are told apart for that many at a time."""
 
 Priced = tuple["Estimate", "float | None"]
@@ -86,19 +90,33 @@ class OfferEntry:
 class PlanKey(NamedTuple):
     """All that a plan depends on beside the mode."""
 
-    photo: Size
+    aspect: float
+    """Of the photograph."""
     wish: ClipWish
     tolerance: Tolerance
     default_seconds: float
     whole: bool
 
 
-class Sheet(NamedTuple):
-    """Plans by number of limits, or the reason why there is none; None where nobody has asked yet."""
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """What plans of one wish share whatever the photograph's shape."""
+
+    lengths: list[Length | None]
+    """By number of limits; None where nobody has asked yet."""
+    made: dict[tuple[int, int, int], Planned | str] = field(default_factory=dict)
+    """By number of limits, width and height."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """Plans of one wish for photographs of one shape."""
 
     plans: list[Planned | str | None]
-    lengths: list[Length | None]
-    """Shared by all sheets of the same wish."""
+    """By number of limits, or the reason why there is none; None where nobody has asked yet."""
+    shared: Lengths
+    framings: dict[tuple[int, int], Framing] = field(default_factory=dict)
+    """By width and height of the frame."""
 
 
 class Candidates:
@@ -107,34 +125,54 @@ class Candidates:
     def __init__(self, catalog: Catalog, gpus: Mapping[str, GpuType]) -> None:
         self.gpus = gpus
         self._limits: dict[tuple[object, ...], int] = {}
-        self._made: dict[tuple[float, ...], int] = {}
+        self._numbers_of: dict[tuple[float, ...], int] = {}
         self._numbers = count()
         self._sheets: dict[PlanKey, Sheet] = {}
-        self._lengths: dict[tuple[object, ...], list[Length | None]] = {}
+        self._lengths: dict[tuple[object, ...], Lengths] = {}
         self.entries = tuple(self._entry(card, offer) for card in catalog for offer in card.offers)
 
     def sheet(self, key: PlanKey) -> Sheet:
         """The plans kept for this key (see `planned`)."""
         sheet = self._sheets.get(key)
         if sheet is None:
-            if len(self._sheets) >= MOST_SHEETS:
-                self._sheets.clear()
-            sheet = self._sheets[key] = Sheet([None] * len(self._limits), self._lengths_of(key))
+            _make_room(self._sheets, MOST_SHEETS)
+            sheet = self._sheets[key] = Sheet([None] * len(self._limits), self._shared(key))
         return sheet
 
-    def planned(self, row: Row, key: PlanKey, sheet: Sheet) -> Planned | str:
-        """The plan of one row, or the reason why none is near; kept in `sheet`."""
+    def planned(self, row: Row, photo: Size, key: PlanKey, sheet: Sheet) -> Planned | str:
+        """The plan of one row, or the reason why none is near; kept in `sheet`.
+
+        `photo` is any size of the key's aspect.
+        """
         planned = sheet.plans[row.limits]
         if planned is None:
-            length = sheet.lengths[row.limits]
-            if length is None:
-                length = sheet.lengths[row.limits] = plan_length(
-                    row.mode, key.wish, key.tolerance, default_seconds=key.default_seconds, whole=key.whole
-                )
-            plan = plan_picture(row.mode, key.photo, key.wish, key.tolerance, length, whole=key.whole)
-            planned = plan if isinstance(plan, str) else Planned(plan, self._number(plan))
-            sheet.plans[row.limits] = planned
+            planned = sheet.plans[row.limits] = self._planned(row, photo, key, sheet)
         return planned
+
+    def _planned(self, row: Row, photo: Size, key: PlanKey, sheet: Sheet) -> Planned | str:
+        mode, wish = row.mode, key.wish
+        size = nearest_size(mode.sizes, photo, wish.size)
+        if size is None:
+            return no_size(mode, photo, wish)
+        laid = sheet.framings.get((size.width, size.height))
+        if laid is None:
+            laid = framing(photo, size, key.tolerance.crop_at_least)
+            sheet.framings[size.width, size.height] = laid
+        shared = sheet.shared
+        made = shared.made.get((row.limits, size.width, size.height))
+        if made is None:
+            length = shared.lengths[row.limits]
+            if length is None:
+                length = shared.lengths[row.limits] = plan_length(
+                    mode, wish, key.tolerance, default_seconds=key.default_seconds, whole=key.whole
+                )
+            plan = plan_made(mode, wish, key.tolerance, size, length, laid, whole=key.whole)
+            made = plan if isinstance(plan, str) else Planned(plan, self._number(plan))
+            _make_room(shared.made, MOST_MADE)
+            shared.made[row.limits, size.width, size.height] = made
+        if isinstance(made, str) or made.plan.framing is laid:
+            return made
+        return Planned(reframed(made.plan, laid), made.made)
 
     def priced(self, entry: OfferEntry, row: Row, planned: Planned, pool: Pool, gpus: int) -> Priced:
         """Estimate and price of this plan on that many GPUs of the pool, before calibration.
@@ -153,18 +191,16 @@ class Candidates:
                     allowed=sorted(self.gpus),
                 )
             estimated = estimate(entry.card, entry.offer, planned.plan, gpu, gpus)
-            if len(row.priced) >= MOST_PRICED:
-                row.priced.clear()
+            _make_room(row.priced, MOST_PRICED)
             found = row.priced[key] = (estimated, usd(entry.offer, planned.plan, estimated, gpu))
         return found
 
-    def _lengths_of(self, key: PlanKey) -> list[Length | None]:
-        lengths = self._lengths.get(key[1:])
-        if lengths is None:
-            if len(self._lengths) >= MOST_SHEETS:
-                self._lengths.clear()
-            lengths = self._lengths[key[1:]] = [None] * len(self._limits)
-        return lengths
+    def _shared(self, key: PlanKey) -> Lengths:
+        shared = self._lengths.get(key[1:])
+        if shared is None:
+            _make_room(self._lengths, MOST_WISHES)
+            shared = self._lengths[key[1:]] = Lengths([None] * len(self._limits))
+        return shared
 
     def _number(self, plan: ClipPlan) -> int:
         native, clip = plan.native, plan.effective
@@ -179,12 +215,11 @@ class Candidates:
             clip.height,
             clip.num_frames,
         )
-        number = self._made.get(shape)
+        number = self._numbers_of.get(shape)
         if number is None:
-            if len(self._made) >= MOST_MADE:
-                self._made.clear()
+            _make_room(self._numbers_of, MOST_SHAPES)
             # Numbers are not used twice: a forgotten shape is estimated again, never mistaken for another.
-            number = self._made[shape] = next(self._numbers)
+            number = self._numbers_of[shape] = next(self._numbers)
         return number
 
     def _entry(self, card: Card, offer: Offer) -> OfferEntry:
@@ -209,44 +244,32 @@ class Candidates:
         return self._limits.setdefault(limits, len(self._limits))
 
 
-def candidate(
-    entry: OfferEntry,
-    row: Row,
-    plan: ClipPlan,
-    pool: Pool,
-    gpus: int,
-    priced: Priced,
-    *,
-    wait: float,
-    deadline_s: float | None,
-    reference_elo: float,
-) -> Candidate:
-    """One candidate with its prediction: the estimate, corrected by what the pool's runs really took.
+def _make_room(kept: dict[Any, Any], most: int) -> None:
+    """Forget the oldest entry of a full dictionary."""
+    if len(kept) >= most:
+        del kept[next(iter(kept))]
+
+
+def predict(
+    priced: Priced, pool: Pool, wait: float, quality: float, deadline_s: float | None, *, priced_by_gpu: bool
+) -> Prediction:
+    """What a candidate would deliver: the estimate, corrected by what the pool's runs really took.
 
     The chance to be on time takes the run as lognormal around its prediction with the pool's spread:
     P = Phi((ln(deadline - wait) - ln(seconds)) / sigma).
     """
     estimated, price = priced
-    seconds = estimated.seconds * pool.speed
-    if price is not None and entry.priced_by_gpu:
-        price *= pool.speed
-    return Candidate(
-        entry.card,
-        entry.offer,
-        row.mode,
-        plan,
-        gpus,
-        pool,
-        Prediction(
-            seconds,
-            wait,
-            price,
-            estimated.gpu_seconds * pool.speed,
-            preference(entry.card.quality.elo, reference_elo),
-            1.0 if deadline_s is None else on_time(deadline_s - wait, seconds, pool.sigma),
-            estimated.memory_bytes,
-            estimated.fits,
-        ),
+    speed = pool.speed
+    seconds = estimated.seconds * speed
+    return Prediction(
+        seconds,
+        wait,
+        price * speed if priced_by_gpu and price is not None else price,
+        estimated.gpu_seconds * speed,
+        quality,
+        1.0 if deadline_s is None else on_time(deadline_s - wait, seconds, pool.sigma),
+        estimated.memory_bytes,
+        estimated.fits,
     )
 
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from models.errors import ConfigError
 from models.types import Objective
 from policies.advice import advise
-from policies.base import Decision, Rejected, Score, Scored
-from policies.candidates import Candidates, PlanKey, candidate
+from policies.base import Candidate, Decision, Rejected, Score, Scored
+from policies.candidates import Candidates, PlanKey, predict
 from policies.counter import counter_offers as find_counter_offers
 from policies.durations import default_seconds
 from policies.fleet import idle_fleet
 from policies.load import wait_seconds
+from policies.quality import preference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from models.catalog import Catalog
     from models.gpus import GpuType
-    from policies.base import Candidate, CounterOffer, Fleet, Pool, RouteRequest
+    from policies.base import CounterOffer, Fleet, Pool, RouteRequest
     from policies.candidates import OfferEntry, Planned, Row
     from policies.profile import Profile
 
@@ -27,8 +28,12 @@ __all__ = ["Engine", "idle_fleet"]
 
 AUTO = "auto"
 
-Serving = dict[tuple[str, str], list[tuple["Pool", float]]]
-"""Pools with the seconds that a new clip waits there, by (model, offer)."""
+
+class Serving(NamedTuple):
+    """The pools of one offer, each with the seconds that a new clip waits there."""
+
+    pools: list[tuple[Pool, float]]
+    largest_gang: int
 
 
 class Engine:
@@ -50,7 +55,7 @@ class Engine:
         self._catalog = catalog
         self._profiles = dict(profiles)
         self._candidates = Candidates(catalog, gpus)
-        self._last: tuple[Fleet, Serving] | None = None
+        self._last: tuple[Fleet, dict[tuple[str, str], Serving]] | None = None
 
     def decide(
         self,
@@ -100,8 +105,9 @@ class Engine:
     ) -> tuple[list[Candidate], list[Rejected]]:
         """Candidates that pass every filter, and one row for each offer or mode that has none."""
         pools = self._serving(fleet)
+        photo = request.features.image.size
         key = PlanKey(
-            request.features.image.size,
+            photo.aspect,
             request.wish,
             profile.tolerance,
             default_seconds(request),
@@ -111,13 +117,14 @@ class Engine:
         kept: list[Candidate] = []
         rejected: list[Rejected] = []
         for entry in self._candidates.entries:
-            serving = pools.get(entry.key, [])
+            serving = pools.get(entry.key)
             out = _reject_offer(profile, request, entry, serving, exclude)
             if out is not None:
                 rejected.append(Rejected(*entry.key, *out))
+            if out is not None or serving is None:
                 continue
             for row in entry.rows:
-                planned = self._candidates.planned(row, key, sheet)
+                planned = self._candidates.planned(row, photo, key, sheet)
                 if isinstance(planned, str):
                     rejected.append(Rejected(*entry.key, "geometry", row.prefix + planned))
                     continue
@@ -126,14 +133,11 @@ class Engine:
                     rejected.append(Rejected(*entry.key, out[0], row.prefix + out[1]))
         return kept, rejected
 
-    def _serving(self, fleet: Fleet) -> Serving:
-        """Pools and their waits by (model, offer). Many decisions in a row see the same fleet."""
+    def _serving(self, fleet: Fleet) -> dict[tuple[str, str], Serving]:
+        """Who serves each (model, offer). Many decisions in a row see the same fleet."""
         last = self._last
         if last is None or last[0] is not fleet:
-            serving: Serving = {}
-            for pool in fleet.pools:
-                serving.setdefault((pool.model, pool.offer), []).append((pool, wait_seconds(pool)))
-            last = self._last = (fleet, serving)
+            last = self._last = (fleet, _serving(fleet))
         return last[1]
 
     def _row(
@@ -143,7 +147,7 @@ class Engine:
         entry: OfferEntry,
         row: Row,
         planned: Planned,
-        serving: Sequence[tuple[Pool, float]],
+        serving: Serving,
         kept: list[Candidate],
     ) -> tuple[str, str] | None:
         """Add this mode's candidates to `kept`; when there is none, the (filter, reason) that came last.
@@ -154,27 +158,26 @@ class Engine:
         any_kept = False
         furthest: tuple[float, ...] = ()
         out: tuple[str, str] | None = None
-        for pool, wait in serving:
+        quality = preference(entry.card.quality.elo, profile.reference_elo)
+        for pool, wait in serving.pools:
             for gpus in entry.degrees:
                 if gpus > pool.gang_size:
                     break
-                made = candidate(
-                    entry,
-                    row,
-                    planned.plan,
-                    pool,
-                    gpus,
+                prediction = predict(
                     self._candidates.priced(entry, row, planned, pool, gpus),
-                    wait=wait,
-                    deadline_s=request.deadline_s,
-                    reference_elo=profile.reference_elo,
+                    pool,
+                    wait,
+                    quality,
+                    request.deadline_s,
+                    priced_by_gpu=entry.priced_by_gpu,
                 )
-                for place, policy in enumerate(profile.candidate_filters):
-                    reason = policy.reject(request, made)
+                made = Candidate(entry.card, entry.offer, row.mode, planned.plan, gpus, pool, prediction)
+                for place, (name, reject) in enumerate(profile.candidate_filters):
+                    reason = reject(request, made)
                     if reason is not None:
                         near = (place, *_nearness(request, made))
                         if near > furthest:
-                            furthest, out = near, (policy.name, reason)
+                            furthest, out = near, (name, reason)
                         break
                 else:
                     kept.append(made)
@@ -182,26 +185,34 @@ class Engine:
         return None if any_kept else out
 
 
+def _serving(fleet: Fleet) -> dict[tuple[str, str], Serving]:
+    by_offer: dict[tuple[str, str], list[tuple[Pool, float]]] = {}
+    for pool in fleet.pools:
+        by_offer.setdefault((pool.model, pool.offer), []).append((pool, wait_seconds(pool)))
+    return {
+        offer: Serving(pools, max(pool.gang_size for pool, _ in pools)) for offer, pools in by_offer.items()
+    }
+
+
 def _reject_offer(
     profile: Profile,
     request: RouteRequest,
     entry: OfferEntry,
-    serving: Sequence[tuple[Pool, float]],
+    serving: Serving | None,
     exclude: frozenset[str],
 ) -> tuple[str, str] | None:
     """(filter, reason) that takes the whole offer out, or None."""
-    for policy in profile.offer_filters:
-        reason = policy.reject_offer(request, entry.card, entry.offer)
+    for name, reject in profile.offer_filters:
+        reason = reject(request, entry.card, entry.offer)
         if reason is not None:
-            return policy.name, reason
+            return name, reason
     if entry.name in exclude:
         return "excluded", "this offer has already refused the job"
-    if not serving:
+    if serving is None:
         return "health", "no replica of this offer is deployed"
     least = entry.degrees[0] if entry.degrees else 0
-    largest = max(pool.gang_size for pool, _ in serving)
-    if not 1 <= least <= largest:
-        return "gang", f"one clip needs {least} GPUs; the largest gang of this offer has {largest}"
+    if not 1 <= least <= serving.largest_gang:
+        return "gang", f"one clip needs {least} GPUs; its largest gang has {serving.largest_gang}"
     return None
 
 
@@ -215,7 +226,7 @@ def _nearness(request: RouteRequest, made: Candidate) -> tuple[float, float]:
 def _score(profile: Profile, request: RouteRequest, kept: Sequence[Candidate]) -> list[Scored]:
     columns = tuple((scorer.name, weight) for scorer, weight in profile.scorers)
     marks = [
-        [mark if 0.0 <= mark.value <= 1.0 else _clamped(mark) for mark in scorer.score(request, kept)]
+        [mark if 0.0 <= mark[0] <= 1.0 else _clamped(mark) for mark in scorer.score(request, kept)]
         for scorer, _ in profile.scorers
     ]
     return [Scored(made, 0.0, row, columns) for made, row in zip(kept, zip(*marks, strict=True), strict=True)]

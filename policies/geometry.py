@@ -16,7 +16,7 @@ from policies.sizes import even, framing, nearest_size, overlap
 
 if TYPE_CHECKING:
     from models.card import Mode
-    from models.types import ClipWish
+    from models.types import ClipWish, Framing
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +57,18 @@ def plan_clip(
 
     Args:
         mode: Joint limits of one offer.
-        photo: Size of the upright photograph.
+        photo: Size of the upright photograph; only its aspect has a say.
         wish: What was asked; fields that are None are chosen.
         tolerance: What counts as near.
         default_seconds: Duration when none is asked.
         whole: The end of the clip must be shown (a last image was given).
     """
+    size = nearest_size(mode.sizes, photo, wish.size)
+    if size is None:
+        return no_size(mode, photo, wish)
     length = plan_length(mode, wish, tolerance, default_seconds=default_seconds, whole=whole)
-    return plan_picture(mode, photo, wish, tolerance, length, whole=whole)
+    laid = framing(photo, size, tolerance.crop_at_least)
+    return plan_made(mode, wish, tolerance, size, length, laid, whole=whole)
 
 
 def plan_length(
@@ -83,13 +87,17 @@ def plan_length(
     )
 
 
-def plan_picture(
-    mode: Mode, photo: Size, wish: ClipWish, tolerance: Tolerance, length: Length, *, whole: bool
+def plan_made(
+    mode: Mode,
+    wish: ClipWish,
+    tolerance: Tolerance,
+    size: Size,
+    length: Length,
+    laid: Framing,
+    *,
+    whole: bool,
 ) -> ClipPlan | str:
-    """The plan for this photograph, given its length; or the reason why none is near."""
-    size = nearest_size(mode.sizes, photo, wish.size)
-    if size is None:
-        return f"no frame size of this model is near {wish.size or photo} (limits: {sizes_text(mode)})"
+    """The plan of a frame size and a length, or the reason why they are too far from the wish."""
     cut = even(size)
     far = _too_far(mode, wish, cut, length, tolerance)
     if far is not None:
@@ -97,7 +105,7 @@ def plan_picture(
     return ClipPlan(
         effective=Geometry(cut.width, cut.height, length.frames, length.fps),
         native=Geometry(size.width, size.height, length.native, length.native_fps),
-        framing=framing(photo, size, tolerance.crop_at_least),
+        framing=laid,
         segments=length.segments,
         interpolation=length.interpolation,
         gave_way=_gave_way(mode, wish, cut, length, whole=whole),
@@ -107,6 +115,17 @@ def plan_picture(
 def plan_frames(plan: ClipPlan) -> int:
     """Frames that exist before the plan's final cut."""
     return made_frames(plan.native.num_frames, plan.segments, plan.interpolation)
+
+
+def reframed(plan: ClipPlan, laid: Framing) -> ClipPlan:
+    """The same clip of a photograph of another shape."""
+    return ClipPlan(plan.effective, plan.native, laid, plan.segments, plan.interpolation, plan.gave_way)
+
+
+def no_size(mode: Mode, photo: Size, wish: ClipWish) -> str:
+    """Why there is no plan when the mode has no frame size near the shape."""
+    shape = wish.size.aspect if wish.size else photo.aspect
+    return f"no frame size of this model has a shape near {shape:.2f}:1 (it makes {sizes_text(mode)})"
 
 
 def sizes_text(mode: Mode) -> str:

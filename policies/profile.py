@@ -7,7 +7,7 @@ figure stops the start and not a request.
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
     from pathlib import Path
 
-    from policies.base import CandidateFilter, OfferFilter, Picker, Scorer
+    from models.card import Card, Offer
+    from policies.base import Candidate, Picker, RouteRequest, Scorer
+
+    OfferReject = Callable[[RouteRequest, Card, Offer], str | None]
+    CandidateReject = Callable[[RouteRequest, Candidate], str | None]
 
 Share = Annotated[float, Field(gt=0, le=1)]
 
@@ -34,8 +38,8 @@ class Profile:
     Attributes:
         name: Objective, and name in the Decision JSON.
         summary: One sentence for people.
-        offer_filters: Cheap filters on card and offer, in order.
-        candidate_filters: Filters on planned candidates, in order.
+        offer_filters: Cheap filters on card and offer, by name, in order.
+        candidate_filters: Filters on planned candidates, by name, in order.
         scorers: Each with its weight.
         picker: Orders what is left.
         tolerance: How far from the asked clip an answer may be.
@@ -45,8 +49,8 @@ class Profile:
 
     name: str
     summary: str
-    offer_filters: tuple[OfferFilter, ...]
-    candidate_filters: tuple[CandidateFilter, ...]
+    offer_filters: tuple[tuple[str, OfferReject], ...]
+    candidate_filters: tuple[tuple[str, CandidateReject], ...]
     scorers: tuple[tuple[Scorer, float], ...]
     picker: Picker
     tolerance: Tolerance
@@ -114,8 +118,8 @@ def parse_profile(content: object, where: str, registry: Registry | None = None)
     return Profile(
         name=sheet.name,
         summary=sheet.summary,
-        offer_filters=tuple(f for f in filters if hasattr(f, "reject_offer")),
-        candidate_filters=tuple(f for f in filters if hasattr(f, "reject")),
+        offer_filters=tuple((f.name, f.reject_offer) for f in filters if hasattr(f, "reject_offer")),
+        candidate_filters=tuple((f.name, f.reject) for f in filters if hasattr(f, "reject")),
         scorers=tuple(
             (known.build("scorer", use.use, use.parameters, f"{where}: scorers"), use.weight)
             for use in sheet.scorers

@@ -79,14 +79,15 @@ def _on_lattice(sizes: AreaSizes, photo: Size, asked: Size | None) -> Size | Non
 def _closest(sizes: AreaSizes, pairs: Iterable[tuple[int, int]], aspect: float, area: float) -> Size | None:
     """The allowed pair that loses least: a wrong shape weighs twice a wrong area."""
     best: tuple[float, int, int] | None = None
+    least, most, narrow, wide = sizes.min_pixels, sizes.pixels, sizes.aspect_min, sizes.aspect_max
     for w, h in pairs:
         pixels = w * h
-        if w <= 0 or not sizes.min_pixels <= pixels <= sizes.pixels:
+        if w <= 0 or not least <= pixels <= most:
             continue
         shape = w / h
-        if not sizes.aspect_min <= shape <= sizes.aspect_max:
+        if not narrow <= shape <= wide:
             continue
-        loss = 2 * abs(log(shape / aspect)) + abs(log(pixels / area))
+        loss = 2 * abs(shape / aspect - 1) + abs(pixels / area - 1)
         if best is None or (loss, w, h) < best:
             best = (loss, w, h)
     return Size(best[1], best[2]) if best else None

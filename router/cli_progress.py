@@ -15,7 +15,7 @@ from rich.progress import (
 )
 
 from router.cli_report import Report
-from router.cli_tables import progress_text
+from router.cli_words import progress_text
 from router.client import Video
 
 POLL_S = 0.5

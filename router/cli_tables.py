@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
@@ -11,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from router.cli_words import progress_text, seconds_text, shape_text, time_text, usd_text
 from router.client import Model, Video
 
 Json = Mapping[str, Any]
@@ -125,62 +125,6 @@ def models_table(models: Iterable[Model]) -> Table:
     return table
 
 
-def progress_text(video: Video) -> str:
-    """Stage, step and what is left, in a few words."""
-    detail = video.progress_detail
-    if detail is None:
-        return video.status
-    words = [detail.stage.replace("_", " ")]
-    if detail.queue_position is not None:
-        words.append(f"place {detail.queue_position}")
-    if detail.steps and not video.final:
-        words.append(f"step {detail.step}/{detail.steps}")
-    if detail.attempt > 1:
-        words.append(f"attempt {detail.attempt}")
-    if detail.eta_seconds is not None:
-        words.append(f"{seconds_text(detail.eta_seconds)} left")
-    return ", ".join(words)
-
-
-def shape_text(shape: Json | None) -> str:
-    """`832x480, 5.06 s at 16 fps`, as far as it is known."""
-    if not shape or not shape.get("width"):
-        return ""
-    words = f"{shape['width']}x{shape['height']}"
-    if shape.get("seconds"):
-        words += f", {shape['seconds']:.4g} s"
-    if shape.get("fps"):
-        words += f" at {shape['fps']:.5g} fps"
-    return words
-
-
-def seconds_text(seconds: float) -> str:
-    """`0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 120:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 120:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
-
-
-def usd_text(usd: float | None) -> str:
-    """`$0.0042`, `$1.25`, `free`, or `unknown cost`."""
-    if usd is None:
-        return "unknown cost"
-    if usd == 0:
-        return "free"
-    return f"${usd:.2f}" if usd >= 1 else f"${usd:.2g}" if usd >= 0.001 else "<$0.001"
-
-
-def time_text(at: int | None) -> str:
-    """Unix seconds as UTC."""
-    return "" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
 def status_text(video: Video) -> Text:
     """The status in its colour."""
     return Text(video.status, style=STATUS_STYLES.get(video.status, ""))
@@ -236,16 +180,18 @@ def _chosen_line(chosen: Json, profile: str) -> Text:
 
 
 def _candidates(decision: Json) -> Group:
-    candidates: Sequence[Json] = decision["candidates"]
+    groups = _by_clip(decision["candidates"])
     table = _table(
-        "model/offer", "clip", ">GPUs", ">utility", ">makes in", ">waits", ">cost", ">quality", ">on time"
+        *("model/offer", "clip", ">GPUs", "also on", ">utility", ">makes in", ">waits"),
+        *(">cost", ">quality", ">on time"),
     )
-    for place, candidate in enumerate(candidates[:SHOWN]):
+    for place, (candidate, others) in enumerate(groups[:SHOWN]):
         predicted = candidate["predicted"]
         table.add_row(
             Text(f"{candidate['model']}/{candidate['offer']}"),
             shape_text(candidate["geometry"]),
             str(candidate["gpus"]),
+            ", ".join(map(str, sorted(others))),
             f"{candidate['utility']:.3f}",
             seconds_text(predicted["seconds"]),
             seconds_text(predicted["wait_seconds"]),
@@ -254,7 +200,18 @@ def _candidates(decision: Json) -> Group:
             f"{predicted['on_time']:.0%}",
             style="bold" if place == 0 else "",
         )
-    return _titled(_counted("Candidates, best first", len(candidates)), table)
+    return _titled(_counted("Candidates, best first", len(groups)), table)
+
+
+def _by_clip(candidates: Sequence[Json]) -> list[tuple[Json, set[int]]]:
+    """One entry for each offer and clip, best first: its best candidate and the other GPU counts."""
+    groups: dict[tuple[object, ...], tuple[Json, set[int]]] = {}
+    for candidate in candidates:
+        key = (candidate["model"], candidate["offer"], *candidate["geometry"].values())
+        best, others = groups.setdefault(key, (candidate, set()))
+        if candidate["gpus"] != best["gpus"]:
+            others.add(candidate["gpus"])
+    return list(groups.values())
 
 
 def _scores(chosen: Json) -> Group:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from router.jobs.sql import SqlJobStore
 
 INSTALL_HINT = (
-    "PostgreSQL's server programs (initdb, postgres) were not found under /usr/lib/postgresql/*/bin or on PATH: "
-    "apt-get install postgresql"
+    "PostgreSQL's server programs (initdb, postgres) were not found under /usr/lib/postgresql/*/bin "
+    "or on PATH: apt-get install postgresql"
 )
 
 
@@ -54,7 +55,9 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start on the same port with the same data."""
-        options = f"-p {self.port} -k {self.home} -c listen_addresses=127.0.0.1 -c fsync=on -c max_connections=60"
+        options = (
+            f"-p {self.port} -k {self.home} -c listen_addresses=127.0.0.1 -c fsync=on -c max_connections=60"
+        )
         self.run(
             "pg_ctl", "start", "-w", "-D", f"{self.home}/data", "-l", f"{self.home}/server.log", "-o", options
         )
@@ -92,9 +95,9 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL server that lives as long as the test session."""
+@contextmanager
+def running_postgres() -> Iterator[PostgresServer]:
+    """A new PostgreSQL server in a temporary directory; it and the directory go with the context."""
     programs = _programs()
     home = Path(tempfile.mkdtemp(prefix="i2v-pg-"))
     if os.geteuid() == 0:
@@ -106,10 +109,19 @@ def postgres() -> Iterator[PostgresServer]:
             "initdb", "-D", f"{home}/data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"
         )
         server.start()
-        yield server
-        server.stop()
+        try:
+            yield server
+        finally:
+            server.stop()
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server that lives as long as the test session."""
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])

@@ -8,7 +8,7 @@ by their last frame, gaps are filled by interpolation, and exactly the planned f
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from models.runners.framing import face_focus, fit_photograph
 from models.runners.interpolate import interpolate
 from models.runners.ltx import LtxFamily
 from models.runners.preview import preview_picture, to_frames
+from models.runners.progress import Latest, Progress, StepBar
 from models.runners.svd import SvdFamily
 from models.runners.wan import WanFamily
 from models.runners.wording import worded
@@ -106,7 +107,7 @@ class DiffusersRunner:
         self._refuse_the_impossible(request)
         monitor.stage(Stage.ENCODING_INPUT)
         steps = self._steps(request)
-        progress = _Progress(monitor, steps * request.plan.segments)
+        progress = Progress(monitor, steps * request.plan.segments)
         photograph = self._fitted(request.image, request)
         whole: list[Frame] = []
         for index in range(request.plan.segments - 1):
@@ -208,13 +209,13 @@ class DiffusersRunner:
 
     # --- the run ---------------------------------------------------------------------------
 
-    def _denoise(self, segment: Segment, progress: _Progress) -> torch.Tensor:
+    def _denoise(self, segment: Segment, progress: Progress) -> torch.Tensor:
         """Call the pipeline up to its final latents, reporting and listening at every step.
 
         The pipelines differ in callbacks and interrupt flags, but all drive a progress bar once a step; an
         exception from its `update` leaves the pipeline's loop at once and the pipeline as good as new.
         """
-        pipe, latest = self._pipe, _Latest()
+        pipe, latest = self._pipe, Latest()
 
         def picture() -> Frame | None:
             return (
@@ -223,8 +224,8 @@ class DiffusersRunner:
                 else preview_picture(self._family, pipe, latest.latents, segment)
             )
 
-        def bar(iterable: object = None, total: int | None = None) -> _StepBar:
-            return _StepBar(lambda: progress.tick(picture), progress.enter)
+        def bar(iterable: object = None, total: int | None = None) -> StepBar:
+            return StepBar(lambda: progress.tick(picture), progress.enter)
 
         pipe.progress_bar = bar
         try:
@@ -239,7 +240,7 @@ class DiffusersRunner:
             del pipe.progress_bar  # the class has its own
         return latents
 
-    def _decode(self, segment: Segment, latents: torch.Tensor, progress: _Progress) -> Iterator[Frame]:
+    def _decode(self, segment: Segment, latents: torch.Tensor, progress: Progress) -> Iterator[Frame]:
         chunks = self._family.decode(self._pipe, latents, segment)
         while True:
             with typed_failures(f"decoding {_figures(segment)}"), _own_randomness(segment, self._device):
@@ -256,62 +257,6 @@ class DiffusersRunner:
         if close is not None:
             close()
         self._open = None
-
-
-class _Latest:
-    """The latents after the newest step, for a preview."""
-
-    def __init__(self) -> None:
-        self.latents: torch.Tensor | None = None
-
-    def keep(self, pipe: object, step: int, timestep: object, tensors: dict[str, Any]) -> dict[str, Any]:
-        """`callback_on_step_end`: changes nothing."""
-        self.latents = tensors["latents"]
-        return {}
-
-
-class _Progress:
-    """Steps done over all segments, told to the monitor."""
-
-    def __init__(self, monitor: RunMonitor, total: int) -> None:
-        self._monitor = monitor
-        self._total = total
-        self._done = 0
-
-    def enter(self) -> None:
-        """The first denoising loop begins."""
-        if self._done == 0:
-            self._monitor.stage(Stage.DENOISING)
-
-    def tick(self, picture: Callable[[], Frame | None]) -> None:
-        """One more step; the picture is made only when somebody looks."""
-        self._done += 1
-        preview = picture() if self._monitor.wants_preview() else None
-        self._monitor.step(self._done, self._total, preview)
-
-    def beat(self) -> None:
-        """A sign of life (and a look at the cancel flag) while pictures are decoded."""
-        self._monitor.step(self._done, self._total)
-
-
-class _StepBar:
-    """What the pipelines expect of a progress bar."""
-
-    def __init__(self, tick: Callable[[], None], enter: Callable[[], None]) -> None:
-        self._tick = tick
-        self._begin = enter
-
-    def __enter__(self) -> _StepBar:
-        self._begin()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    def update(self, n: int = 1) -> None:
-        """One denoising step is done; may raise `Cancelled`."""
-        for _ in range(n):
-            self._tick()
 
 
 def _figures(segment: Segment) -> str:

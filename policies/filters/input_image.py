@@ -20,12 +20,12 @@ class InputImage:
         """Why this offer is no answer, or None."""
         del offer
         image, limit = request.features.image, card.input_image
-        short, long = sorted((image.width, image.height))
-        if short < limit.min_side:
+        width, height = image.width, image.height
+        if width < limit.min_side or height < limit.min_side:
             return f"the photograph is {image.size}; this model takes no side below {limit.min_side} px"
-        if long > limit.max_side:
+        if width > limit.max_side or height > limit.max_side:
             return f"the photograph is {image.size}; this model takes no side above {limit.max_side} px"
-        aspect = image.width / image.height
+        aspect = width / height
         if not limit.aspect_min <= aspect <= limit.aspect_max:
             return (
                 f"the photograph's aspect is {aspect:.2f}; this model takes "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from models.types import TaskType
 
 if TYPE_CHECKING:
-    from models.card import Card, Need, Offer
+    from models.card import Card, Controls, Offer
     from policies.base import Candidate, RouteRequest
 
 WORDS_OR_NOT = frozenset({TaskType.I2V, TaskType.TI2V})
@@ -34,11 +34,7 @@ class Task:
                 return f"does {', '.join(card.tasks)} only, not {request.task}"
         elif request.task not in card.tasks:
             return f"does {', '.join(card.tasks)} only, not {request.task}"
-        reason = (
-            _input("a last image", controls.last_image, given=request.has_last_image)
-            or _input("a driving video", controls.driving_video, given=request.has_driving_video)
-            or _input("an audio file", controls.audio_in, given=request.has_audio)
-        )
+        reason = _inputs(request, controls)
         if reason is not None:
             return reason
         if request.generate_audio and controls.audio_out == "none":
@@ -67,9 +63,15 @@ class Task:
         return None
 
 
-def _input(what: str, need: Need, *, given: bool) -> str | None:
-    if given and need == "none":
-        return f"takes no {what.split(' ', 1)[1]}"
-    if not given and need == "required":
-        return f"needs {what}, and none was given"
+def _inputs(request: RouteRequest, controls: Controls) -> str | None:
+    """An input that is refused or missing."""
+    for what, need, given in (
+        ("last image", controls.last_image, request.has_last_image),
+        ("driving video", controls.driving_video, request.has_driving_video),
+        ("audio file", controls.audio_in, request.has_audio),
+    ):
+        if given and need == "none":
+            return f"takes no {what}"
+        if need == "required" and not given:
+            return f"needs a {what}, and none was given"
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
@@ -39,11 +40,7 @@ class ExpectedUtility:
         weights = [weight for _, weight in scored[0].columns]
         valued = []
         for candidate, _, marks, columns in scored:
-            worth = 1.0
-            for mark, weight in zip(marks, weights, strict=True):
-                value = mark.value
-                if value != 1.0:
-                    worth *= value**weight
+            worth = prod(map(pow, [mark.value for mark in marks], weights))
             usd = candidate.prediction.usd
             utility = worth - self.cost_weight * (dearest if usd is None else usd)
             valued.append(Scored(candidate, utility, marks, columns))

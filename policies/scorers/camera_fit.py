@@ -41,27 +41,39 @@ class CameraFit:
         if not moves:
             return [NOTHING_ASKED] * len(candidates)
         words: dict[str, Score] = {}
+        scores = []
         for c in candidates:
-            if c.card.id not in words:
-                words[c.card.id] = self._word(c.card.controls.camera, moves)
-        return [words[c.card.id] for c in candidates]
+            word = words.get(c.card.id)
+            if word is None:
+                camera = c.card.controls.camera
+                word = words[c.card.id] = Score(self._value(camera, moves), _told, (camera, moves))
+            scores.append(word)
+        return scores
 
-    def _word(self, camera: Camera, moves: tuple[CameraMove, ...]) -> Score:
-        asked = ", ".join(moves)
-        if camera.kind == "none":
-            return Score(self.absent, f"{asked} asked; no camera control and no words for it")
-        if camera.kind == "prompt":
-            return self._by_words(camera, moves, asked)
-        held = [move for move in moves if move in camera.moves][: camera.max_moves]
-        value = (len(held) + self.absent * (len(moves) - len(held))) / len(moves)
-        if len(held) == len(moves):
-            return Score(value, f"{asked} is an input of this model")
-        return Score(value, f"{asked} asked; its interface takes {', '.join(held) or 'none of them'}")
+    def _value(self, camera: Camera, moves: tuple[CameraMove, ...]) -> float:
+        held = len(_held(camera, moves))
+        each = 1.0 if camera.explicit else self.by_words
+        return (each * held + self.absent * (len(moves) - held)) / len(moves)
 
-    def _by_words(self, camera: Camera, moves: tuple[CameraMove, ...], asked: str) -> Score:
-        # A card that lists moves lists those whose words the model is known to follow.
-        known = [move for move in moves if not camera.moves or move in camera.moves]
-        value = (self.by_words * len(known) + self.absent * (len(moves) - len(known))) / len(moves)
-        if len(known) == len(moves):
-            return Score(value, f"{asked} asked; followed from words only")
-        return Score(value, f"{asked} asked; words known to work: {', '.join(known) or 'none of them'}")
+
+def _held(camera: Camera, moves: tuple[CameraMove, ...]) -> list[CameraMove]:
+    """The asked moves that the interface takes, or whose words the model is known to follow."""
+    if camera.kind == "none":
+        return []
+    if camera.kind == "prompt":
+        # A card that lists moves lists those whose words are known to work.
+        return [move for move in moves if not camera.moves or move in camera.moves]
+    return [move for move in moves if move in camera.moves][: camera.max_moves]
+
+
+def _told(about: tuple[Camera, tuple[CameraMove, ...]]) -> str:
+    camera, moves = about
+    asked, held = ", ".join(moves), _held(camera, moves)
+    if camera.kind == "none":
+        return f"{asked} asked; no camera control and no words for it"
+    if len(held) == len(moves):
+        return (
+            f"{asked} is an input of this model" if camera.explicit else f"{asked} asked; followed from words"
+        )
+    how = "its interface takes" if camera.explicit else "words known to work:"
+    return f"{asked} asked; {how} {', '.join(held) or 'none of them'}"

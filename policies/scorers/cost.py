@@ -34,7 +34,7 @@ class Cost:
         words = []
         for c in candidates:
             usd = c.prediction.usd
-            words.append(UNKNOWN if usd is None else Score(half / (half + usd), _told, (usd,)))
+            words.append(UNKNOWN if usd is None else Score(half / (half + usd), _told, usd))
         return words
 
 

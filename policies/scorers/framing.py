@@ -27,7 +27,7 @@ class Framing:
         """One score per candidate, in order."""
         del request
         return [
-            EXACT if f.fit is Fit.EXACT else Score(f.kept * f.filled, _told, (f,))
+            EXACT if f.fit is Fit.EXACT else Score(f.kept * f.filled, _told, f)
             for f in [c.plan.framing for c in candidates]
         ]
 

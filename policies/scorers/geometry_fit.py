@@ -72,7 +72,7 @@ class GeometryFit:
             value *= self.chained ** (plan.segments - 1)
         if plan.interpolation > 1:
             value *= self.interpolated
-        return Score(value, _told, (plan,))
+        return Score(value, _told, plan)
 
     def _share(self, delivered: float, asked: float, wish: ClipWish, corner: Prefer) -> float:
         power = self.held if wish.prefer is corner else self.asked

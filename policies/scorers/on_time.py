@@ -30,6 +30,7 @@ class OnTime:
         return [Score(p.on_time, _told, (p, deadline)) for p in [c.prediction for c in candidates]]
 
 
-def _told(prediction: Prediction, deadline_s: float) -> str:
+def _told(about: tuple[Prediction, float]) -> str:
+    prediction, deadline_s = about
     total = seconds_word(prediction.seconds + prediction.wait_seconds)
     return f"{total} in all against {deadline_s:.4g} s: {prediction.on_time:.0%}"

@@ -22,7 +22,7 @@ class Quality:
     def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> list[Score]:
         """One score per candidate, in order."""
         del request
-        return [Score(c.prediction.quality, _told, (c,)) for c in candidates]
+        return [Score(c.prediction.quality, _told, c) for c in candidates]
 
 
 def _told(candidate: Candidate) -> str:

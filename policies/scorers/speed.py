@@ -30,7 +30,7 @@ class Speed:
         del request
         half = self.half_at_s
         return [
-            Score(half / (half + p.seconds + p.wait_seconds), _told, (p,))
+            Score(half / (half + p.seconds + p.wait_seconds), _told, p)
             for p in [c.prediction for c in candidates]
         ]
 

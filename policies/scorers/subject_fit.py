@@ -59,9 +59,16 @@ def evidence(request: RouteRequest) -> dict[str, float]:
 
 
 def _word(card: Card, seen: Mapping[str, float]) -> Score:
-    claims = [(s.tag, s.weight * seen[s.tag]) for s in card.strengths if s.tag in seen]
-    if not claims:
-        return NO_CLAIM
-    total = sum(weight for _, weight in claims)
-    told = ", ".join(f"{tag} {weight:+.2f}" for tag, weight in claims)
-    return Score(min(1.0, max(0.0, 0.5 + 0.5 * total)), f"said of it: {told}")
+    total, claimed = 0.0, False
+    for strength in card.strengths:
+        sure = seen.get(strength.tag)
+        if sure is not None:
+            total += strength.weight * sure
+            claimed = True
+    return Score(min(1.0, max(0.0, 0.5 + 0.5 * total)), _told, (card, seen)) if claimed else NO_CLAIM
+
+
+def _told(about: tuple[Card, Mapping[str, float]]) -> str:
+    card, seen = about
+    claims = [f"{s.tag} {s.weight * seen[s.tag]:+.2f}" for s in card.strengths if s.tag in seen]
+    return f"said of it: {', '.join(claims)}"

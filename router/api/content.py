@@ -140,7 +140,7 @@ async def video_content(
     }
     if etag_matches(request.headers.get("if-none-match"), asset.etag):
         return Response(status_code=304, headers=headers)
-    size = await asyncio.to_thread(context.media.stat, asset.key)
+    size = (await asyncio.to_thread(context.media.stat, asset.key)).size
     condition = request.headers.get("if-range")
     ranged = condition is None or condition == asset.etag
     try:

@@ -16,7 +16,8 @@ from router.api.context import Context, GatewayContext, Tenant
 from router.api.intake import Body, images_of, read_body
 from router.api.submission import prepare_image
 from router.engine import clip_request, route_request
-from router.features import read_prompt
+from router.features.image import orientation_of
+from router.features.prompt import read_prompt
 from router.schemas import RouteVideo, parse
 
 router = APIRouter(tags=["routing"])
@@ -63,6 +64,4 @@ async def _features(context: GatewayContext, body: Body, wishes: RouteVideo) -> 
 
 def shape_only(size: Size) -> ImageFeatures:
     """What is known of a photograph that nobody sent: its shape."""
-    if size.width == size.height:
-        return ImageFeatures(size.width, size.height, "square")
-    return ImageFeatures(size.width, size.height, "portrait" if size.height > size.width else "landscape")
+    return ImageFeatures(size.width, size.height, orientation_of(size))

@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-_TOKEN: Final = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)?|[.,;:!?()\n]")
-_STOPS: Final = frozenset(".;:!?\n()")
+_TOKEN: Final = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)?|[.,;!?()\n]")
+_STOPS: Final = frozenset(",.;!?\n()")
 _BREAKS: Final = frozenset({"while", "as", "but", "when", "until", "before", "after", "whilst"})
 _LINKS: Final = frozenset({"and", "then", "plus", "also"})
 NEGATORS: Final = frozenset(
@@ -90,7 +90,7 @@ def read_clauses(text: str) -> tuple[Clause, ...]:
             index += 1
             token = pair
         index += 1
-        if token in _STOPS or token == "," or token in _BREAKS:
+        if token in _STOPS or token in _BREAKS:
             close(False)
         elif token in _LINKS:
             close(True)

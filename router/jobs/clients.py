@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, exists, func, select, tuple_, update
+from sqlalchemy import Double, Executable, Row, bindparam, exists, func, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.errors import IdempotencyMismatch, InvalidRequest, NotReady
@@ -89,36 +90,38 @@ async def _twin(conn: AsyncConnection, new: NewJob, window_s: float) -> Row[Any]
     return row
 
 
-async def _insert(conn: AsyncConnection, new: NewJob) -> Row[Any] | None:
-    """The new row; None when the key is taken."""
-    stmt = upsert(conn, jobs).values(
-        id=new_job_id(),
-        tenant=new.tenant,
-        status=JobStatus.QUEUED,
-        model=new.model,
-        prompt=new.prompt,
-        request=new.request,
-        features=new.features,
-        routing=new.routing,
-        priority=new.priority,
-        created_at=db_now(),
-        due_at=db_now() + new.due_in_s,
-        expires_at=db_now() + new.expires_in_s,
-        fence=0,
-        attempts=0,
-        max_attempts=new.max_attempts,
-        progress=0,
-        cancel_requested=False,
-        not_before=0.0,
-        excluded=[],
-        remixed_from=new.remixed_from,
-        idempotency_key=new.idempotency_key,
-        fingerprint=new.fingerprint,
-        last_event=1,
+def _insertion(stmt: sqlite.Insert | postgresql.Insert) -> Executable:
+    """The statement that accepts a job; nothing is returned when its key is taken."""
+    now, due_in_s, expires_in_s = (
+        db_now(),
+        bindparam("due_in_s", type_=Double),
+        bindparam("expires_in_s", type_=Double),
     )
-    stmt = stmt.on_conflict_do_nothing(index_elements=[jobs.c.tenant, jobs.c.idempotency_key])
-    row: Row[Any] | None = (await conn.execute(stmt.returning(jobs))).one_or_none()
-    return row
+    return (
+        stmt.values(
+            {name: bindparam(name) for name in _GIVEN}
+            | {"created_at": now, "due_at": now + due_in_s, "expires_at": now + expires_in_s}
+            | {"id": bindparam("id"), "status": JobStatus.QUEUED, "last_event": 1, "excluded": []}
+            | {"fence": 0, "attempts": 0, "progress": 0, "not_before": 0.0, "cancel_requested": False}
+        )
+        .on_conflict_do_nothing(index_elements=[jobs.c.tenant, jobs.c.idempotency_key])
+        .returning(jobs)
+    )
+
+
+_GIVEN = (
+    *("tenant", "model", "prompt", "request", "features", "routing", "priority", "max_attempts"),
+    *("remixed_from", "idempotency_key", "fingerprint"),
+)
+
+# Built once: making the statement anew costs more than running it.
+_INSERTION = {"sqlite": _insertion(sqlite.insert(jobs)), "postgresql": _insertion(postgresql.insert(jobs))}
+
+
+async def _insert(conn: AsyncConnection, new: NewJob) -> Row[Any] | None:
+    values = {name: getattr(new, name) for name in (*_GIVEN, "due_in_s", "expires_in_s")}
+    done = await conn.execute(_INSERTION[conn.dialect.name], {"id": new_job_id(), **values})
+    return done.one_or_none()
 
 
 async def _replay(conn: AsyncConnection, new: NewJob) -> Job:
@@ -131,13 +134,13 @@ async def _replay(conn: AsyncConnection, new: NewJob) -> Job:
     return job_of(row)
 
 
+_ONE = select(jobs).where(jobs.c.id == bindparam("id"), VISIBLE)  # built once: polling clients read this
+
+
 async def get(conn: AsyncConnection, job_id: str, tenant: str | None) -> Job:
     """One job that is not deleted."""
-    stmt = select(jobs).where(jobs.c.id == job_id, VISIBLE)
-    if tenant is not None:
-        stmt = stmt.where(jobs.c.tenant == tenant)
-    row = (await conn.execute(stmt)).one_or_none()
-    if row is None:
+    row = (await conn.execute(_ONE, {"id": job_id})).one_or_none()
+    if row is None or tenant not in (None, row.tenant):
         raise not_found(job_id)
     return job_of(row)
 

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, or_, select, update
-from sqlalchemy import insert as plain_insert
+from sqlalchemy import ColumnElement, Row, and_, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import Table
@@ -132,11 +131,15 @@ async def advance(
     return Held(row, held.now)
 
 
+_NEW_EVENT = insert(events)
+
+
 async def record_event(
     conn: AsyncConnection, job_id: str, seq: int, at: float, event: EventType, detail: Mapping[str, object]
 ) -> None:
     """Append to a job's history; the caller has written `seq` to `jobs.last_event`."""
-    await conn.execute(plain_insert(events).values(job_id=job_id, seq=seq, at=at, type=event, data=detail))
+    values = {"job_id": job_id, "seq": seq, "at": at, "type": event, "data": detail}
+    await conn.execute(_NEW_EVENT, values)
 
 
 async def end_attempt(

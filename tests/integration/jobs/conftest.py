@@ -59,7 +59,9 @@ class Steps:
 
     async def complete(self, job_id: str, fence: int, *, key: str = "out/a.mp4", **changes: Any) -> Job:
         values: dict[str, Any] = {
-            "result": {"media": {"video": {"key": key, "bytes": 9, "sha256": "ab", "content_type": "video/mp4"}}},
+            "result": {
+                "media": {"video": {"key": key, "bytes": 9, "sha256": "ab", "content_type": "video/mp4"}}
+            },
             "usage": {"gpu_seconds": 2.0},
             "gpu_seconds": 2.0,
             "retain_s": 600.0,

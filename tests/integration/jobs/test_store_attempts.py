@@ -234,7 +234,9 @@ async def test_reap_requeues_fails_cancels_expires_and_purges(store, steps):
     assert reaped.cancelled == (flagged.id,)
     assert reaped.expired == (silent.id,)
     assert reaped.purged == (done.id,)
-    statuses = [(await store.get(job.id)).status.value for job in (lost, doomed, flagged, silent, fresh, running)]
+    statuses = [
+        (await store.get(job.id)).status.value for job in (lost, doomed, flagged, silent, fresh, running)
+    ]
     assert statuses == ["queued", "failed", "cancelled", "expired", "queued", "in_progress"]
     assert [each.status for each in await store.attempts(lost.id)] == [AttemptStatus.LOST]
     assert (await store.get(doomed.id)).error["last_error"]["code"] == "lost"

@@ -66,7 +66,8 @@ async def test_concurrent_retries_without_a_key_make_one_job(store, make_store, 
     await second.open()
     try:
         tries = [
-            each.create(make_new_job(client_retry=n + 1)) for n, each in enumerate([store, second, store, second])
+            each.create(make_new_job(client_retry=n + 1))
+            for n, each in enumerate([store, second, store, second])
         ]
         made = await asyncio.gather(*tries)
     finally:
@@ -99,7 +100,9 @@ async def test_text_that_no_database_holds_is_a_clients_fault(store, make_new_jo
 
 
 async def test_odd_json_is_repaired_rather_than_refused(store, steps):
-    job = await steps.create(request={"a\0": ["\0x", float("nan"), "\ud800", "\\u0000"]}, features={"x": "\\u0000"})
+    job = await steps.create(
+        request={"a\0": ["\0x", float("nan"), "\ud800", "\\u0000"]}, features={"x": "\\u0000"}
+    )
     stored = await store.get(job.id)
     assert stored.request == {"a\ufffd": ["\ufffdx", None, "?", "\\u0000"]}
     assert stored.features == {"x": "\\u0000"}

@@ -79,7 +79,9 @@ def _ddl(path: Path) -> dict[str, list[str]]:
     finally:
         connection.close()
     # Constraints may come in another order; each line is a column, a constraint or a whole index.
-    return {name: sorted(re.sub(r"\s+", " ", line).strip(" ,") for line in sql.split("\n")) for name, sql in rows}
+    return {
+        name: sorted(re.sub(r"\s+", " ", line).strip(" ,") for line in sql.split("\n")) for name, sql in rows
+    }
 
 
 async def test_many_processes_may_open_a_new_database_at_once(make_store):
@@ -221,23 +223,30 @@ async def test_a_place_that_cannot_be_written_is_unavailable(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StoreUnavailable):
         await SqlJobStore(f"sqlite:///{tmp_path}/file/jobs.db").open()
-    (tmp_path / "text.db").write_text("this is no database, but long enough to be taken for a damaged one" * 9)
+    (tmp_path / "text.db").write_text(
+        "this is no database, but long enough to be taken for a damaged one" * 9
+    )
     with pytest.raises(StoreUnavailable):
         await SqlJobStore(f"sqlite:///{tmp_path}/text.db").open()
 
 
-async def test_calls_that_are_cut_off_leave_no_lock_behind(store, steps):
-    job = await steps.create()
-    run = await steps.run(job.id)
-    dice = random.Random(7)
-    for step in range(60):
-        call = asyncio.create_task(store.beat(job.id, run.fence, 30.0, Progress("denoising", step, 60)))
-        await asyncio.sleep(dice.uniform(0.0, 0.006))
-        call.cancel()
-        await asyncio.gather(call, return_exceptions=True)
-    assert not (await store.beat(job.id, run.fence, 30.0)).cancel
-    types = await steps.types(job.id)
-    assert set(types[3:]) <= {"progress"}
+async def test_calls_that_are_cut_off_leave_no_lock_behind(database_url, make_steps):
+    store = SqlJobStore(database_url, timeout_s=1.0)
+    await store.open()
+    try:
+        steps = make_steps(store)
+        job = await steps.create()
+        run = await steps.run(job.id)
+        dice = random.Random(7)
+        for step in range(40):
+            call = asyncio.create_task(store.beat(job.id, run.fence, 30.0, Progress("denoising", step, 60)))
+            await asyncio.sleep(dice.uniform(0.0, 0.006))
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+            await store.beat(job.id, run.fence, 30.0)  # StoreUnavailable if the other still held the lock
+        assert set((await steps.types(job.id))[3:]) == {"progress"}
+    finally:
+        await store.close()
 
 
 # --- one node on SQLite ------------------------------------------------------------------------------
@@ -280,5 +289,3 @@ def _age_marker(path: Path) -> None:
     connection.execute("UPDATE meta SET at = at - 3600 WHERE key = 'node'")
     connection.commit()
     connection.close()
-
-

@@ -86,15 +86,16 @@ class StoreMachine(RuleBasedStateMachine):
     def call(self, error: type[I2VError] | None, action: Coroutine[Any, Any, Any]) -> Any:
         """Run a call that must raise exactly `error` (or nothing)."""
         try:
-            outcome = self.run(action)
+            outcome, raised = self.run(action), None
         except I2VError as exc:
-            assert type(exc) is error, f"{exc!r}, foretold {error}"
-            return None
-        assert error is None, f"nothing raised, foretold {error}"
+            outcome, raised = None, exc
+        assert (None if raised is None else type(raised)) is error, f"{raised!r}, foretold {error}"
         return outcome
 
     def same(self, job: Known) -> None:
-        seen: Job | None = self.call(JobNotFound if job.deleted else None, self.store.get(job.id, self.tenant))
+        seen: Job | None = self.call(
+            JobNotFound if job.deleted else None, self.store.get(job.id, self.tenant)
+        )
         events = self.run(self.store.events(job.id, limit=1000))
         assert [event.seq for event in events] == list(range(1, len(job.events) + 1))
         assert [event.type for event in events] == job.events
@@ -235,7 +236,9 @@ class StoreMachine(RuleBasedStateMachine):
     @rule()
     def reap(self) -> None:
         reaped = self.call(None, self.store.reap())
-        foretold: dict[str, set[str]] = {name: set() for name in ("waiting", "failed", "cancelled", "expired")}
+        foretold: dict[str, set[str]] = {
+            name: set() for name in ("waiting", "failed", "cancelled", "expired")
+        }
         for job in self.known.values():
             if job.phase in {"dispatched", "running"} and job.lapsed:
                 job.fail(Disposition.RETRY, "lost")

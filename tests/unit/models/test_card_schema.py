@@ -115,7 +115,7 @@ def test_latency_percentiles_are_ordered(sheet: Sheet) -> None:
 
 def test_a_card_is_frozen(small_card: Card) -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        small_card.title = "Other"  # type: ignore[misc]
+        small_card.title = "Other"
 
 
 def test_offer_lookup_names_what_exists(small_card: Card) -> None:

@@ -117,7 +117,7 @@ def test_wan(catalog: Catalog, name: str) -> None:
         }
         if shape.image_tokens:
             given["encoder_hidden_states_image"] = _empty(1, shape.image_tokens, 1280)
-        counted = _count(lambda given=given: model(**given))  # type: ignore[misc]
+        counted = _count(lambda given=given: model(**given))
         assert flops_per_forward(shape, width, height, frames).total == pytest.approx(counted, rel=TOLERANCE)
 
 
@@ -131,7 +131,7 @@ def test_ltx(catalog: Catalog, name: str) -> None:
         count = latent[0] * latent[1] * latent[2]
         assert tokens(shape, width, height, frames) == count
         counted = _count(
-            lambda latent=latent, count=count: model(  # type: ignore[misc]
+            lambda latent=latent, count=count: model(
                 hidden_states=_empty(1, count, 128),
                 encoder_hidden_states=_empty(1, 128, 4096),
                 timestep=_empty(1, count),

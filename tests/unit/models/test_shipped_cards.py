@@ -1,4 +1,4 @@
-"""What every card that ships must be: loadable, sourced, honest about guesses, and true to the facts it cites."""
+"""What every shipped card must be: sourced, honest about guesses, and true to the facts it cites."""
 
 from __future__ import annotations
 

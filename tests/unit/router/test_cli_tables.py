@@ -5,7 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from router.cli_tables import SHOWN, decision_view, progress_text, seconds_text, usd_text
+from router.cli_tables import SHOWN, decision_view
+from router.cli_words import progress_text, seconds_text, usd_text
 from router.client import Video
 
 
@@ -89,6 +90,14 @@ def test_long_lists_are_cut_and_say_so_but_keep_each_kind_of_reason() -> None:
     assert f"model-{SHOWN}/" not in text
 
 
+def test_gpu_counts_of_one_clip_share_a_row() -> None:
+    document = decision(1, 0)
+    document["candidates"] = [{**candidate("model-0"), "gpus": gpus} for gpus in (4, 8, 1)]
+    rows = [line.split() for line in rendered(document).splitlines() if line.startswith("model-0/local")]
+    assert len(rows) == 1
+    assert rows[0][7:10] == ["4", "1,", "8"]
+
+
 def test_tables_stay_inside_a_narrow_terminal() -> None:
     assert max(map(len, rendered(decision(3, 3), width=80).splitlines())) <= 80
 
@@ -109,6 +118,7 @@ def test_seconds(seconds: float, text: str) -> None:
         (0.0000004, "<$0.001"),
         (0.0042, "$0.0042"),
         (0.25, "$0.25"),
+        (0.5, "$0.50"),
         (12.5, "$12.50"),
     ],
 )

@@ -136,6 +136,27 @@ def test_noise_inside_the_ltx_decoder_follows_the_seed(load_tiny, clip):
     np.testing.assert_array_equal(clip(runner, "ltx-video"), first)
 
 
+def test_ltx_codec_with_timestep_conditioning_decodes_as_the_pipeline_does(load_tiny, clip, photograph):
+    """Released codecs (0.9.1 and later) add noise from the request's generator and take a timestep."""
+    import diffusers
+
+    runner = load_tiny("ltx-video")
+    config = {**runner._pipe.vae.config, "timestep_conditioning": True}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        runner._pipe.vae = diffusers.AutoencoderKLLTXVideo.from_config(config).eval()
+    image = photograph(64, 64)
+
+    ours = clip(runner, "ltx-video", image=image, prompt="a cat", seed=3)
+
+    video = runner._pipe(
+        image=image, prompt="a cat", negative_prompt="", width=64, height=64, num_frames=9, frame_rate=8.0,
+        num_inference_steps=2, guidance_scale=3.0, generator=torch.Generator("cpu").manual_seed(3),
+        decode_timestep=0.05, decode_noise_scale=0.025, output_type="np",
+    ).frames[0]  # fmt: skip
+    np.testing.assert_array_equal(ours, (np.stack(list(video)) * 255).round().astype(np.uint8))
+
+
 def test_large_clips_are_decoded_in_tiles(load_tiny, clip, plan_of, monkeypatch):
     from models.runners import wan
 
@@ -497,3 +518,17 @@ def test_unloaded_runner_says_so(load_tiny, clip):
 
     with pytest.raises(RunnerError, match="unloaded"):
         clip(runner, "wan2.1")
+
+
+def test_every_shipped_card_of_this_runner_has_a_family_and_sampling():
+    from models.catalog import load_catalog
+    from models.runners.diffusers import FAMILIES
+
+    offers = [
+        (card, offer) for card in load_catalog() for offer in card.offers if offer.runner == "diffusers"
+    ]
+
+    assert offers
+    for card, offer in offers:
+        assert card.weights.pipeline in FAMILIES, card.id
+        assert offer.sampling is not None, card.id

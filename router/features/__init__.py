@@ -1,0 +1,43 @@
+"""What a photograph and a motion prompt ask for, read without a network or a model download."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.types import CameraMove, Intensity
+from policies.base import Features, ImageFeatures, PromptFeatures
+from policies.render import features_json as decision_features_json
+from router.features.image import read_image_features
+from router.features.prompt import read_prompt
+
+if TYPE_CHECKING:
+    from router.images import Photograph
+
+__all__ = ["features_from_json", "features_json", "read_features"]
+
+
+def read_features(photograph: Photograph, prompt: str, *, face_model: Path | None = None) -> Features:
+    """Read both and advise."""
+    image = read_image_features(photograph.image, face_model=face_model)
+    words = read_prompt(prompt)
+    return Features(image, words)
+
+
+def features_json(features: Features) -> dict[str, Any]:
+    """The stored form: what the decision shows, and the advice."""
+    return {**decision_features_json(features), "advice": list(features.advice)}
+
+
+def features_from_json(stored: Mapping[str, Any]) -> Features:
+    """Read `features_json` back."""
+    image = dict(stored["image"])
+    image["faces"] = tuple(tuple(face) for face in image["faces"])
+    prompt = dict(stored["prompt"])
+    prompt["camera"] = tuple(CameraMove(move) for move in prompt["camera"])
+    for name in ("subject_motion", "environment_motion"):
+        prompt[name] = tuple(prompt[name])
+    intensity = prompt["intensity"]
+    prompt["intensity"] = None if intensity is None else Intensity[intensity.upper()]
+    return Features(ImageFeatures(**image), PromptFeatures(**prompt), tuple(stored.get("advice", ())))
