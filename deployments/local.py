@@ -151,11 +151,9 @@ def _prepare_tiny_model(home: Path) -> None:
     """Write the random-weight Wan checkpoint once, and point the catalog at its card."""
     os.environ.setdefault("I2V_CARDS", str(ROOT / "models" / "overlays" / "local"))
     root = Path(os.environ.setdefault("I2V_MODELS", str(home / "checkpoints")))
-    target = root / "tiny-wan-i2v"
-    if not target.is_dir():
-        from models.runners.tiny import write_tiny_checkpoint
+    from models.runners.tiny import write_tiny_checkpoint
 
-        write_tiny_checkpoint("wan2.1", target, scale="demo")
+    write_tiny_checkpoint("wan2.1", root / "tiny-wan-i2v", scale="demo")
 
 
 def main(argv: list[str] | None = None) -> int:

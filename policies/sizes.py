@@ -87,7 +87,8 @@ def _closest(sizes: AreaSizes, pairs: Iterable[tuple[int, int]], aspect: float, 
         shape = w / h
         if not narrow <= shape <= wide:
             continue
-        loss = 2 * abs(shape / aspect - 1) + abs(pixels / area - 1)
+        # Logarithms, so that a portrait gets the mirror image of what a landscape gets.
+        loss = 2 * abs(log(shape / aspect)) + abs(log(pixels / area))
         if best is None or (loss, w, h) < best:
             best = (loss, w, h)
     return Size(best[1], best[2]) if best else None

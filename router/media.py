@@ -1,7 +1,8 @@
-"""The media store: photographs, previews and clips as objects under keys, in a directory or in S3.
+"""The media store: photographs, previews and clips as objects under keys, in a directory or in a bucket.
 
 fsspec gives one face to both. In a local directory an object appears whole or not at all: it is written
-beside its place, synced and renamed, so that a crash never leaves half a clip under its key.
+beside its place, synced and renamed, so that a crash never leaves half a clip under its key. Object stores
+publish an upload only when it is complete.
 """
 
 from __future__ import annotations
@@ -14,20 +15,30 @@ import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, BinaryIO, Final
 
 import fsspec
 
-from models.errors import MediaUnavailable
+from models.errors import ConfigError, I2VError, MediaUnavailable, NotReady
 
-CHUNK = 1 << 20
-KEY = re.compile(r"[a-z0-9_-][a-z0-9_.-]*(/[a-z0-9_-][a-z0-9_.-]*)*")
+CHUNK: Final = 1 << 20
+KEY: Final = re.compile(r"[a-z0-9_-][a-z0-9_.-]*(/[a-z0-9_-][a-z0-9_.-]*)*")
 """No dot at the start of a part, so neither `..` nor hidden files; no leading slash."""
+MAX_KEY: Final = 512
+"""Longest key in characters; object stores allow 1,024 bytes for prefix and key together."""
+
+# How object stores are told the content type, by fsspec protocol.
+_TYPE_ARGUMENT: Final = {
+    "s3": "ContentType",
+    "s3a": "ContentType",
+    "gs": "content_type",
+    "gcs": "content_type",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class MediaObject:
-    """What is stored under a key."""
+    """What was stored under a key."""
 
     key: str
     bytes: int
@@ -44,7 +55,7 @@ class MediaStat:
 
 
 def photograph_key(upload_id: str) -> str:
-    """Where an uploaded photograph lies."""
+    """Where an uploaded photograph lies; apart from clips, because a remix shares it."""
     return f"photographs/{upload_id}"
 
 
@@ -59,77 +70,121 @@ def preview_key(job_id: str, fence: int) -> str:
 
 
 class MediaStore:
-    """Objects by key. Methods may raise `MediaUnavailable`; a key that could leave the root is refused."""
+    """Objects by key, synchronous; threads may share it, and it pickles as its URL.
+
+    Every method raises `MediaUnavailable` when the store refuses (full disk, no permission, no bucket, no
+    network), `NotReady` when there is no object under the key, and `ValueError` for a key outside `KEY`:
+    keys are made by this program, so that one is a bug here and no fault of a client.
+    """
 
     def __init__(self, url: str) -> None:
+        """Open the store at an fsspec URL: a path, `file:///…`, `s3://bucket/prefix`, `memory://…`.
+
+        Nothing is read or written yet.
+
+        Raises:
+            ConfigError: the protocol is unknown, or its driver is not installed.
+        """
         self.url = url
-        self._fs, self._root = fsspec.core.url_to_fs(url)
-        protocols = self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,)
-        self._local = "file" in protocols
-
-    def _path(self, key: str) -> str:
-        if not KEY.fullmatch(key):
-            raise ValueError(f"not a media key: {key!r}")
-        return f"{self._root}/{key}"
-
-    @contextlib.contextmanager
-    def _guard(self, what: str) -> Iterator[None]:
         try:
-            yield
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise MediaUnavailable(f"the media store could not {what}: {reason}") from error
+            # A listing from memory would show objects that another process has deleted since.
+            options = {} if _is_local(url) else {"use_listings_cache": False}
+            self._fs, root = fsspec.core.url_to_fs(url, **options)
+        except ImportError as error:
+            raise ConfigError(
+                f"The media store {_scheme(url)}:// needs a driver that is not installed ({error}); "
+                'for s3:// run pip install "i2v-router[s3]".',
+                param="I2V_MEDIA_URL",
+            ) from error
+        except ValueError as error:
+            raise ConfigError(
+                f"I2V_MEDIA_URL must be a directory or an fsspec URL such as s3://bucket/prefix: {error}.",
+                param="I2V_MEDIA_URL",
+            ) from error
+        self._root = root.rstrip("/")
+        self._local = _is_local(url)
+        self._type_argument = _TYPE_ARGUMENT.get(_scheme(url))
+
+    def __reduce__(self) -> tuple[type[MediaStore], tuple[str]]:
+        return MediaStore, (self.url,)
+
+    # --- writing -----------------------------------------------------------------------------------------
 
     def put_bytes(self, key: str, content: bytes, content_type: str) -> MediaObject:
         """Store `content` under `key`, replacing what was there."""
-        with self._guard(f"write {key}"), self._writer(key) as target:
-            target.write(content)
+        path = self._path(key)
+        with self._guard("write", key):
+            if self._local:
+                with _whole(Path(path)) as target:
+                    target.write(content)
+            else:
+                self._fs.pipe_file(path, content, **self._typed(content_type))
         return MediaObject(key, len(content), hashlib.sha256(content).hexdigest(), content_type)
 
     def put_file(self, key: str, source: Path, content_type: str) -> MediaObject:
-        """Store a file under `key`, in chunks."""
+        """Store a copy of a file under `key`, in chunks, replacing what was there."""
+        path = self._path(key)
         digest, size = hashlib.sha256(), 0
-        with self._guard(f"write {key}"), source.open("rb") as reading, self._writer(key) as target:
+        with self._guard("write", key), contextlib.ExitStack() as stack:
+            reading = stack.enter_context(source.open("rb"))
+            target = stack.enter_context(_whole(Path(path))) if self._local else None
             while chunk := reading.read(CHUNK):
                 digest.update(chunk)
                 size += len(chunk)
-                target.write(chunk)
+                if target is not None:
+                    target.write(chunk)
+            if target is None:
+                self._fs.put_file(str(source), path, **self._typed(content_type))
         return MediaObject(key, size, digest.hexdigest(), content_type)
 
-    @contextlib.contextmanager
-    def _writer(self, key: str) -> Iterator[Any]:
-        path = self._path(key)
-        if not self._local:
-            with self._fs.open(path, "wb") as target:
-                yield target
-            return
-        place = Path(path)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        beside = place.with_name(f".{place.name}.{uuid.uuid4().hex}")
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove objects; keys that are not there are no fault."""
+        for key in keys:
+            path = self._path(key)
+            with self._guard("delete", key), contextlib.suppress(FileNotFoundError):
+                self._fs.rm_file(path)
+                if self._local:
+                    self._prune(Path(path).parent)
+
+    def delete_prefix(self, prefix: str) -> None:
+        """Remove every object below `prefix` (whole path parts); none there is no fault."""
+        path = self._path(prefix.rstrip("/"))
+        with self._guard("delete", prefix), contextlib.suppress(FileNotFoundError):
+            self._fs.rm(path, recursive=True)
+            if self._local:
+                self._prune(Path(path).parent)
+
+    def ping(self) -> None:
+        """Prove that an object can be written, read back and removed."""
+        key = f"probe/{uuid.uuid4().hex}"
         try:
-            with beside.open("wb") as target:
-                yield target
-                target.flush()
-                os.fsync(target.fileno())
-            beside.replace(place)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
+            self.put_bytes(key, b"probe", "application/octet-stream")
+            if self.read(key) != b"probe":
+                raise MediaUnavailable("The media store gave back other bytes than were written.")
+        finally:
+            self.delete([key])
+
+    # --- reading -----------------------------------------------------------------------------------------
 
     def read(self, key: str) -> bytes:
         """The whole object."""
-        with self._guard(f"read {key}"):
-            return bytes(self._fs.cat_file(self._path(key)))
+        path = self._path(key)
+        with self._guard("read", key):
+            return bytes(self._fs.cat_file(path))
 
     def open(self, key: str) -> BinaryIO:
-        """A readable, seekable file object."""
-        with self._guard(f"read {key}"):
-            opened: BinaryIO = self._fs.open(self._path(key), "rb")
+        """A readable, seekable file object; the caller closes it."""
+        path = self._path(key)
+        with self._guard("read", key):
+            opened: BinaryIO = self._fs.open(path, "rb")
             return opened
 
     def stream(self, key: str, start: int = 0, end: int | None = None, chunk: int = CHUNK) -> Iterator[bytes]:
-        """Bytes from `start` up to (not including) `end`, in chunks."""
-        with self._guard(f"read {key}"), self.open(key) as source:
+        """Bytes from `start` up to (not including) `end`, in chunks; it ends early where the object does.
+
+        The object is opened when the first chunk is asked for; errors come then.
+        """
+        with self._guard("read", key), self.open(key) as source:
             source.seek(start)
             left = None if end is None else end - start
             while left is None or left > 0:
@@ -142,27 +197,98 @@ class MediaStore:
 
     def stat(self, key: str) -> MediaStat:
         """Facts of the object."""
-        with self._guard(f"find {key}"):
-            return MediaStat(int(self._fs.size(self._path(key))))
+        path = self._path(key)
+        with self._guard("find", key):
+            found = self._fs.info(path)
+            if found["type"] != "file":
+                raise FileNotFoundError(path)
+            return MediaStat(int(found["size"]))
 
     def exists(self, key: str) -> bool:
         """True when there is an object under `key`."""
-        with self._guard(f"find {key}"):
-            return bool(self._fs.exists(self._path(key)))
+        try:
+            self.stat(key)
+        except NotReady:
+            return False
+        return True
 
-    def delete(self, keys: Iterable[str]) -> None:
-        """Remove objects; keys that are not there are no fault."""
-        for key in keys:
-            with self._guard(f"delete {key}"), contextlib.suppress(FileNotFoundError):
-                self._fs.rm_file(self._path(key))
+    # --- inside ------------------------------------------------------------------------------------------
 
-    def delete_prefix(self, prefix: str) -> None:
-        """Remove every object below `prefix`."""
-        with self._guard(f"delete {prefix}"), contextlib.suppress(FileNotFoundError):
-            self._fs.rm(self._path(prefix), recursive=True)
+    def _path(self, key: str) -> str:
+        if len(key) > MAX_KEY or not KEY.fullmatch(key):
+            raise ValueError(f"not a media key: {key[:80]!r}")
+        return f"{self._root}/{key}"
 
-    def ping(self) -> None:
-        """Prove that an object can be written and removed."""
-        key = f"probe/{uuid.uuid4().hex}"
-        self.put_bytes(key, b"probe", "application/octet-stream")
-        self.delete([key])
+    def _typed(self, content_type: str) -> dict[str, str]:
+        return {self._type_argument: content_type} if self._type_argument else {}
+
+    @contextlib.contextmanager
+    def _guard(self, what: str, key: str) -> Iterator[None]:
+        try:
+            yield
+        except I2VError:
+            raise
+        except FileNotFoundError as error:
+            if what == "write":
+                raise MediaUnavailable(f"The media store could not write {key}: {_reason(error)}.") from error
+            raise NotReady(f"The media store holds no object {key}.") from error
+        except OSError as error:
+            raise MediaUnavailable(f"The media store could not {what} {key}: {_reason(error)}.") from error
+        except Exception as error:
+            # Drivers of object stores have exceptions of their own (botocore's are no OSError).
+            if self._local:
+                raise
+            raise MediaUnavailable(f"The media store could not {what} {key}: {_reason(error)}.") from error
+
+    def _prune(self, folder: Path) -> None:
+        """Remove folders that became empty, up to the root; a concurrent write makes them again."""
+        root = Path(self._root)
+        with contextlib.suppress(OSError):
+            while folder != root and root in folder.parents:
+                folder.rmdir()
+                folder = folder.parent
+
+
+def _scheme(url: str) -> str:
+    return url.partition("://")[0] if "://" in url else "file"
+
+
+def _is_local(url: str) -> bool:
+    return _scheme(url) in ("file", "local")
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+
+
+@contextlib.contextmanager
+def _whole(place: Path) -> Iterator[IO[bytes]]:
+    """A file that appears at `place`, synced, when the block ends without an error, and not otherwise."""
+    # "~" is in no key, so a part that a crash has left can be told from an object.
+    beside = place.with_name(f".{place.name}.{uuid.uuid4().hex}~")
+    try:
+        with _create(beside) as target:
+            yield target
+            target.flush()
+            os.fsync(target.fileno())
+        beside.replace(place)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise
+    # The name is durable only when its folder is.
+    folder = os.open(place.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _create(path: Path) -> IO[bytes]:
+    """Open a new file; its folder may be pruned by a delete between the two steps, hence the second try."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return path.open("xb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("xb")

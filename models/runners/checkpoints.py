@@ -119,8 +119,8 @@ def _downloaded(card: Card) -> Path:
 
 
 def _check_index(card: Card, index: Mapping[str, Any], where: str) -> None:
-    found, wanted = index.get("_class_name"), card.weights.pipeline
-    if found != wanted:
+    found, wanted = str(index.get("_class_name")), str(card.weights.pipeline)
+    if not _same_family(found, wanted):
         raise CheckpointMissing(
             f"{card.id}: the card says {wanted}, the checkpoint in {where} is a {found}",
             param="weights.pipeline",
@@ -134,6 +134,20 @@ def _check_index(card: Card, index: Mapping[str, Any], where: str) -> None:
                 param="checkpoint",
                 allowed=sorted(_LIBRARIES),
             )
+
+
+def _same_family(found: str, wanted: str) -> bool:
+    """One class, or two over the same components: hub repositories often name the text-to-video sibling.
+
+    Lightricks/LTX-Video says `LTXPipeline`, for example, and its image-to-video class loads it.
+    """
+    if found == wanted:
+        return True
+    packages = {
+        getattr(getattr(diffusers, name, None), "__module__", name).rpartition(".")[0]
+        for name in (found, wanted)
+    }
+    return len(packages) == 1 and "" not in packages
 
 
 def _check_files(card: Card, index: Mapping[str, Any], directory: Path) -> None:

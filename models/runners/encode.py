@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import av
 import av.error
 import numpy as np
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
 from models.errors import EncodeFailed
 from models.runners.stills import Stills
@@ -216,12 +216,15 @@ class _Muxer:
         context.color_primaries = int(ColorPrimaries.BT709)
         context.color_trc = int(ColorTrc.BT709)
         context.color_range = int(ColorRange.MPEG)
+        # One for all frames: it keeps its conversion tables, which a frame's own `reformat` builds anew.
+        self._reformatter = VideoReformatter()
         self._frame_time = 1 / rate
         self._count = 0
 
     def add(self, frame: Frame) -> None:
         """Encode the next frame."""
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24").reformat(
+        picture = self._reformatter.reformat(
+            av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"),
             format="yuv420p",
             dst_colorspace=Colorspace.ITU709,
             src_color_range=ColorRange.JPEG,

@@ -71,7 +71,7 @@ def _inputs(request: RouteRequest, controls: Controls) -> str | None:
         ("audio file", controls.audio_in, request.has_audio),
     ):
         if given and need == "none":
-            return f"takes no {what}"
+            return f"takes no {what.split(" ", 1)[1]}"
         if need == "required" and not given:
-            return f"needs a {what}, and none was given"
+            return f"needs {what}, and none was given"
     return None

@@ -51,14 +51,14 @@ def read_image_features(source: Image.Image | bytes, *, face_model: Path | None 
         height=size.height,
         orientation=orientation_of(size),
         faces=faces,
-        largest_face=areas[0] if areas else 0.0,
-        sharpness=read_sharpness(grey),
-        exposure=light.exposure,
-        contrast=light.clipped,
-        spread=light.spread,
-        horizon=scene.horizon,
+        largest_face=round(max(areas, default=0.0), 4),
+        sharpness=round(read_sharpness(grey), 1),
+        exposure=round(light.exposure, 4),
+        contrast=round(light.clipped, 4),
+        spread=round(light.spread, 4),
+        horizon=None if scene.horizon is None else round(scene.horizon, 4),
         subject=subject,
-        subject_confidence=confidence,
+        subject_confidence=round(confidence, 2),
     )
 
 
@@ -83,4 +83,4 @@ def _shrink(rgb: Pixels, side: int) -> Pixels:
 
 def _shares(box: Box, width: int, height: int) -> tuple[float, float, float, float]:
     x, y, w, h = box
-    return x / width, y / height, w / width, h / height
+    return round(x / width, 4), round(y / height, 4), round(w / width, 4), round(h / height, 4)

@@ -44,11 +44,11 @@ def count_motions(camera: Sequence[CameraMove], subject: Sequence[str], environm
     """How many motions compete: 0 none, 1 one coherent motion, one more for each that pulls elsewhere.
 
     Subject, environment and one camera move together are one motion (the four-part prompt that works best).
-    A second camera move competes (a hand-held shake goes with any), so does a second action of the subject that is not a small one (blinking,
-    smiling, swaying hair), so does a third motion of the environment.
+    A second camera move competes (a hand-held shake goes with any), so does a second action of the subject
+    that is not a small one (blinking, smiling, swaying hair), so does a third motion of the environment.
     """
     moves = [move for move in camera if move not in (CameraMove.STATIC, CameraMove.SHAKE)]
-    actions = [verb for verb in subject if verb not in v.MICRO and verb not in v.ENVIRONMENT_VERBS.values()]
+    actions = [verb for verb in subject if verb not in v.MICRO]
     if not (moves or subject or environment):
         return 0
     return 1 + max(0, len(moves) - 1) + max(0, len(actions) - 1) + max(0, len(environment) - 2)

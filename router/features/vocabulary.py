@@ -250,7 +250,9 @@ SUBJECT_VERBS: Final = _forms(
         "rise": "rises",
     }
 )
-MICRO: Final = _words("smile blink breathe look nod sway flow")
+MICRO: Final = _words(
+    "smile blink breathe look nod sway flow billow flutter blow ripple shimmer drift rustle settle stir float"
+)
 """Small motions that accompany others without competing with them."""
 EXPRESSIONS: Final = _words("laugh cry scream frown yawn")
 """Motions that change a whole face."""

@@ -58,7 +58,6 @@ class LiveStack:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        log = (self.home / "stack.log").open("ab")
         command = [
             sys.executable,
             "-m",
@@ -70,14 +69,15 @@ class LiveStack:
             "--overlay",
             str(HERE / "overlay.yaml"),
         ]
-        self.process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, **self.environment},
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+        with (self.home / "stack.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**os.environ, **self.environment},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         wait_for("the stack to be ready", self._ready, START_TIMEOUT_S, every_s=0.5)
 
     def _ready(self) -> bool:

@@ -59,8 +59,8 @@ def test_a_camera_move_on_a_photograph_becomes_the_promised_clip(stack: LiveStac
     moved = float(np.abs(pictures[0].astype(int) - pictures[-1].astype(int)).mean())
     assert moved > 3, "the picture stands still"
     for variant in ("thumbnail", "spritesheet"):
-        picture = Image.open(download(stack, job["id"], tmp_path / f"{variant}.jpg", variant))
-        assert min(picture.size) >= 64
+        with Image.open(download(stack, job["id"], tmp_path / f"{variant}.jpg", variant)) as picture:
+            assert min(picture.size) >= 64
 
 
 def test_a_real_diffusers_wan_pipeline_scales_from_zero_and_makes_the_clip(

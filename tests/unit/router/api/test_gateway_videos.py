@@ -64,9 +64,12 @@ async def test_json_and_forms_are_one_request(stack: Any, post: Any, photograph:
     }  # fmt: skip
     json = await stack.client.post("/v1/videos", json=body)
     assert (form.status_code, json.status_code) == (202, 202), (form.text, json.text)
-    jobs = [await stack.store.get(response.json()["id"]) for response in (form, json)]
-    assert jobs[0].id != jobs[1].id
-    assert jobs[0].fingerprint == jobs[1].fingerprint
+    flat = {"input_reference": address, "prompt": "slow push in", "model": "parallax", "seconds": "3.0"}
+    urlencoded = await stack.client.post("/v1/videos", data={**flat, "objective": "speed", "seed": "5"})
+    assert urlencoded.status_code == 202, urlencoded.text
+    jobs = [await stack.store.get(response.json()["id"]) for response in (form, json, urlencoded)]
+    assert len({job.id for job in jobs}) == 3
+    assert len({job.fingerprint for job in jobs}) == 1
 
 
 @pytest.mark.parametrize("keys", [("k1", '"k1"'), ('"a\\"b"', 'a"b')])
