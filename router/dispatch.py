@@ -202,12 +202,19 @@ class Dispatcher:
         try:
             answer = await self._launcher.launch(attempt.pool, job_id, fence)
         except WorkerLost as error:
-            await self._quietly(self._store.lose(job_id, fence, str(error)))
+            await self._bury(job_id, fence, str(error))
             return
         finally:
             renewing.cancel()
         if not answer.taken:
             await self._quietly(self._store.release(job_id, fence, answer.reason))
+
+    async def _bury(self, job_id: str, fence: int, reason: str) -> None:
+        """The worker is dead: its attempt is lost and its slot counts no more (a live one registers again)."""
+        attempt = (await self._store.attempts(job_id))[-1]
+        if attempt.fence == fence and attempt.worker is not None:
+            await self._quietly(self._store.deregister(attempt.worker))
+        await self._quietly(self._store.lose(job_id, fence, reason))
 
     async def _renew(self, job_id: str, fence: int) -> None:
         """While no worker has begun (a cold start), the dispatcher keeps the lease."""

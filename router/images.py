@@ -110,6 +110,12 @@ def load_photograph(
         if frames > 1:
             notes.append(f"The file holds {frames} pictures; the first one is used.")
         image = _upright(_plain_rgb(opened, notes), _orientation(opened), notes)
+    except Image.DecompressionBombError as error:
+        raise PayloadTooLarge(
+            f"{param} is larger than its header says, beyond {max_pixels / 1e6:g} megapixels.",
+            param=param,
+            allowed={"max_pixels": max_pixels},
+        ) from error
     except UnidentifiedImageError as error:
         raise InvalidImage(
             f"{param} begins like a {format_name} file but cannot be read as one; it is damaged.",
@@ -163,7 +169,7 @@ def load_reduced(data: bytes, *, side: int) -> tuple[Image.Image, Size]:
             small = _plain_rgb(opened, [])
         orientation = _orientation(opened)
         small = _upright(small, orientation, [])
-    except _DAMAGE as error:
+    except (Image.DecompressionBombError, *_DAMAGE) as error:
         raise InvalidImage(f"image is a damaged {format_name} file: {error}.", param="image") from error
     full = Size(height, width) if orientation >= 5 else Size(width, height)
     return small, full

@@ -182,8 +182,12 @@ class MediaStore:
     def stream(self, key: str, start: int = 0, end: int | None = None, chunk: int = CHUNK) -> Iterator[bytes]:
         """Bytes from `start` up to (not including) `end`, in chunks; it ends early where the object does.
 
-        The object is opened when the first chunk is asked for; errors come then.
+        The object is opened when the first chunk is asked for; errors of the store come then.
         """
+        self._path(key)
+        return self._pieces(key, start, end, chunk)
+
+    def _pieces(self, key: str, start: int, end: int | None, chunk: int) -> Iterator[bytes]:
         with self._guard("read", key), self.open(key) as source:
             source.seek(start)
             left = None if end is None else end - start

@@ -56,22 +56,22 @@ class Task:
         }
         for need in mode.needs:
             if not given[need]:
-                return f"needs a {need.replace('_', ' ')}, and none was given"
+                return f"this mode needs {need.replace('_', ' ')}, and none was given"
         for excluded in mode.excludes:
             if given[excluded]:
-                return f"takes no {excluded.replace('_', ' ')}"
+                return f"this mode takes no {excluded.replace('_', ' ')}"
         return None
 
 
 def _inputs(request: RouteRequest, controls: Controls) -> str | None:
     """An input that is refused or missing."""
-    for what, need, given in (
-        ("last image", controls.last_image, request.has_last_image),
-        ("driving video", controls.driving_video, request.has_driving_video),
-        ("audio file", controls.audio_in, request.has_audio),
+    for article, what, need, given in (
+        ("a", "last image", controls.last_image, request.has_last_image),
+        ("a", "driving video", controls.driving_video, request.has_driving_video),
+        ("an", "audio file", controls.audio_in, request.has_audio),
     ):
         if given and need == "none":
-            return f"takes no {what.split(" ", 1)[1]}"
+            return f"takes no {what}"
         if need == "required" and not given:
-            return f"needs {what}, and none was given"
+            return f"needs {article} {what}, and none was given"
     return None

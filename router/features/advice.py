@@ -42,8 +42,8 @@ def _on_words(prompt: PromptFeatures) -> list[str]:
     told = []
     if prompt.is_caption:
         told.append(
-            f"The prompt ({_count(prompt.words, 'word')}) says what is seen, not what happens. Please add what "
-            'moves, what the camera does and how strongly, such as "hair sways gently, slow push in".'
+            f"The prompt ({_count(prompt.words, 'word')}) says what is seen, not what happens. Please add "
+            'what moves, what the camera does and how strongly, such as "hair sways gently, slow push in".'
         )
     if prompt.motion_count >= COMPETING:
         told.append(

@@ -103,8 +103,10 @@ async def test_a_retry_waits_with_growing_jitter(database_url, make_steps):
     try:
         job = await make_steps(store).create()
         run = await make_steps(store).run(job.id)
+        await store.beat(job.id, run.fence, 30.0, Progress("denoising", 3, 4))
         again = await store.fail(job.id, run.fence, error=ERROR, disposition=Disposition.RETRY)
         assert (again.status, again.progress, again.attempts) == (JobStatus.QUEUED, 0, 1)
+        assert again.progress_detail is None
         assert again.not_before > again.created_at + 99.0
         assert await make_steps(store).claim(job.id) is None
         assert await store.queued() == ()

@@ -138,6 +138,13 @@ async def test_a_job_committed_before_its_reply_was_sent_is_found_by_its_key(
     assert again.job.id not in replies
 
 
+async def test_processes_that_open_a_new_database_at_once_all_get_in(spawn, database_url):
+    gateways = await asyncio.gather(*(spawn("client_process.py", database_url, "never") for _ in range(5)))
+    first = [await gateway.stdout.readline() for gateway in gateways]
+    assert first[0].startswith(b"0 vid_")
+    assert len(set(first)) == 1  # the same key, so the same job, whoever made it
+
+
 async def test_creates_killed_anywhere_lose_and_double_nothing(store, spawn, database_url, keyed_job):
     dice = random.Random(SEED)
     process = await spawn("client_process.py", database_url, "never")

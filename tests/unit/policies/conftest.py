@@ -24,7 +24,10 @@ from policies.base import (
 )
 
 SOURCED = {"source": "made up for a test", "checked_at": "2026-11-21"}
-FEATURE_FIELDS = set(ImageFeatures.__dataclass_fields__) | set(PromptFeatures.__dataclass_fields__)
+# `camera` is a control of the request; camera words are given with `said`.
+FEATURE_FIELDS = (set(ImageFeatures.__dataclass_fields__) | set(PromptFeatures.__dataclass_fields__)) - {
+    "camera"
+}
 
 
 class Builders:
@@ -114,6 +117,8 @@ class Builders:
     def features(self, width: int = 1600, height: int = 1200, **over: Any) -> Features:
         image = {k: v for k, v in over.items() if k in ImageFeatures.__dataclass_fields__}
         prompt = {k: v for k, v in over.items() if k in PromptFeatures.__dataclass_fields__}
+        if "said" in over:
+            prompt["camera"] = over["said"]
         orientation = "landscape" if width > height else "portrait" if height > width else "square"
         return Features(
             ImageFeatures(width, height, orientation, **image),
@@ -122,10 +127,12 @@ class Builders:
         )
 
     def request(self, width: int = 1600, height: int = 1200, **over: Any) -> RouteRequest:
-        read = {k: over.pop(k) for k in list(over) if k in FEATURE_FIELDS or k == "advice"}
+        read = {k: over.pop(k) for k in list(over) if k in FEATURE_FIELDS or k in {"advice", "said"}}
         return RouteRequest(self.features(width, height, **read), **({"task": TaskType.TI2V} | over))
 
-    def plan(self, width: int = 832, height: int = 480, frames: int = 81, fps: float = 16.0, **over: Any) -> ClipPlan:
+    def plan(
+        self, width: int = 832, height: int = 480, frames: int = 81, fps: float = 16.0, **over: Any
+    ) -> ClipPlan:
         shape = Geometry(width, height, frames, fps)
         fields: dict[str, Any] = {
             "effective": shape,

@@ -81,7 +81,7 @@ def test_model_choice(build: Any, asked: dict[str, Any], reason: str | None) -> 
         ({"controls": {"driving_video": "required"}}, {}, "needs a driving video, and none was given"),
         ({"controls": {"driving_video": "required"}}, {"has_driving_video": True}, None),
         ({"controls": {"driving_video": "optional"}}, {}, None),
-        ({"controls": {"audio_in": "required"}}, {}, "needs a audio file, and none was given"),
+        ({"controls": {"audio_in": "required"}}, {}, "needs an audio file, and none was given"),
         ({}, {"has_audio": True}, "takes no audio file"),
         ({}, {"generate_audio": True}, "makes no sound, and sound was asked for"),
         ({"controls": {"audio_out": "native"}}, {"generate_audio": True}, None),
@@ -99,10 +99,10 @@ def test_task(build: Any, card: dict[str, Any], asked: dict[str, Any], reason: s
     ("mode", "asked", "reason"),
     [
         ({}, {}, None),
-        ({"needs": ["last_image"]}, {}, "needs a last image, and none was given"),
+        ({"needs": ["last_image"]}, {}, "this mode needs last image, and none was given"),
         ({"needs": ["last_image"]}, {"has_last_image": True}, None),
         ({"excludes": ["audio"]}, {}, None),
-        ({"excludes": ["audio"]}, {"has_audio": True}, "takes no audio"),
+        ({"excludes": ["audio"]}, {"has_audio": True}, "this mode takes no audio"),
     ],
 )
 def test_task_of_a_mode(build: Any, mode: dict[str, Any], asked: dict[str, Any], reason: str | None) -> None:
@@ -159,7 +159,11 @@ def test_residency(build: Any, backend: str, residency: Residency, rejected: boo
         ({}, (64, 64), None),
         ({"min_side": 300}, (299, 900), "the photograph is 299x900; this model takes no side below 300 px"),
         ({"min_side": 300}, (900, 299), "the photograph is 900x299; this model takes no side below 300 px"),
-        ({"max_side": 4000}, (4001, 300), "the photograph is 4001x300; this model takes no side above 4000 px"),
+        (
+            {"max_side": 4000},
+            (4001, 300),
+            "the photograph is 4001x300; this model takes no side above 4000 px",
+        ),
         ({"aspect_max": 2.5}, (1000, 400), None),
         ({"aspect_max": 2.5}, (1001, 400), "the photograph's aspect is 2.50; this model takes 0.05 to 2.50"),
         ({"aspect_min": 0.4}, (300, 1000), "the photograph's aspect is 0.30; this model takes 0.40 to 20.00"),

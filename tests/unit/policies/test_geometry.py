@@ -208,7 +208,9 @@ def test_framing(build: Any, photo: Size, fit: Fit, kept: float, filled: float) 
 
 
 def test_crop_threshold_is_a_parameter(build: Any) -> None:
-    plan = planned(build.mode(), Size(1600, 1600), size=Size(832, 480), tolerance=Tolerance(crop_at_least=0.5))
+    plan = planned(
+        build.mode(), Size(1600, 1600), size=Size(832, 480), tolerance=Tolerance(crop_at_least=0.5)
+    )
     assert plan.framing.fit is Fit.CROP
     assert plan.framing.kept == pytest.approx(480 / 832)
 
@@ -228,9 +230,9 @@ areas = st.builds(
     st.floats(0.05, 0.5),
     st.sampled_from([1, 2, 3, 8, 16, 32, 64]),
 )
-listed = st.lists(
-    st.tuples(st.integers(64, 2000), st.integers(64, 2000)), min_size=1, max_size=5
-).map(lambda pairs: {"kind": "list", "sizes": pairs})
+listed = st.lists(st.tuples(st.integers(64, 2000), st.integers(64, 2000)), min_size=1, max_size=5).map(
+    lambda pairs: {"kind": "list", "sizes": pairs}
+)
 lattices = st.builds(
     lambda step, first, more: {
         "kind": "lattice",
@@ -358,7 +360,11 @@ def test_what_differs_from_the_wish_is_told(mode: Mode, photo: Size, wish: ClipW
     if wish.size is not None and clip.size != wish.size:
         assert str(wish.size) in told
         assert str(clip.size) in told
-    if wish.seconds is not None and abs(clip.seconds - wish.seconds) > 0.5 / clip.fps + 1e-9 and clip.num_frames > 1:
+    if (
+        wish.seconds is not None
+        and abs(clip.seconds - wish.seconds) > 0.5 / clip.fps + 1e-9
+        and clip.num_frames > 1
+    ):
         assert f"asked {wish.seconds:.4g} s" in told
     if wish.fps is not None and clip.fps != wish.fps:
         assert f"asked {wish.fps:.4g} fps" in told
