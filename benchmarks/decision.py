@@ -187,14 +187,21 @@ def naive(
             if isinstance(plan, str):
                 continue
             for degree in (d for d in DEGREES if d in offer.degrees and d <= pool.gang_size):
-                estimated = estimate(card, offer, plan, gpus[pool.gpu], degree)
+                gpu = gpus[pool.gpu]
+                estimated = estimate(card, offer, plan, gpu, degree)
                 prediction = predict(
-                    (estimated, usd(offer, plan, estimated, gpus[pool.gpu])),
+                    (
+                        estimated.seconds,
+                        estimated.gpu_seconds,
+                        estimated.memory_bytes,
+                        estimated.fits,
+                        usd(offer, plan, estimated, gpu),
+                    ),
                     pool,
                     wait_seconds(pool),
                     preference(card.quality.elo, profile.reference_elo),
                     request.deadline_s,
-                    priced_by_gpu=isinstance(offer.price, PricePerGpuSecond),
+                    isinstance(offer.price, PricePerGpuSecond),
                 )
                 made = Candidate(card, offer, mode, plan, degree, pool, prediction)
                 if any(reject(request, made) for _, reject in profile.candidate_filters):

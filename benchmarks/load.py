@@ -1,7 +1,8 @@
 """A load generator in a process of its own: `python -m benchmarks.load` reads a JSON plan, prints JSON.
 
 The plan is `{"url", "connections", "seconds"}`: every connection asks again as soon as it was answered, for
-that long. The answer is `{"requests", "seconds", "latencies": [...], "bytes", "faults"}`.
+that long. The answer is `{"requests", "seconds", "latencies": [...], "bytes", "faults",
+"cpu_seconds"}`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ class Load:
     latencies: list[float]
     bytes: int
     faults: int
+    cpu_seconds: float
+    """Of the generator itself."""
 
     @property
     def rate(self) -> float:
@@ -64,7 +67,7 @@ async def _ask(url: str, connections: int, seconds: float) -> dict[str, Any]:
     async with aiohttp.ClientSession(connector=connector) as session:
         async with session.get(url) as first:  # a warm connection and a route that exists
             await first.read()
-        begin = time.perf_counter()
+        begin, cpu = time.perf_counter(), time.process_time()
         end = begin + seconds
 
         async def lane() -> None:
@@ -83,6 +86,7 @@ async def _ask(url: str, connections: int, seconds: float) -> dict[str, Any]:
         "latencies": [round(one, 6) for one in latencies],
         "bytes": received,
         "faults": faults,
+        "cpu_seconds": time.process_time() - cpu,
     }
 
 

@@ -74,16 +74,18 @@ class Stack:
             time.sleep(every_s)
         raise RuntimeError(f"{job_id} was not final after {timeout_s:.0f} s")
 
-    def pids(self, title: str) -> list[int]:
-        """Processes of the stack whose command line contains `title` (Ray names its workers)."""
+    def only(self, title: str) -> psutil.Process:
+        """The one process of the stack whose command line contains `title` (Ray names its workers)."""
         found = []
         for child in psutil.Process(self.process.pid).children(recursive=True):
             try:
                 if title in " ".join(child.cmdline()):
-                    found.append(child.pid)
+                    found.append(child)
             except psutil.NoSuchProcess:
                 continue
-        return found
+        if len(found) != 1:
+            raise RuntimeError(f"{len(found)} processes are called {title}")
+        return found[0]
 
 
 @contextmanager

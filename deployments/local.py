@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import argparse
 import os
+import queue
 import signal
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from models.errors import ConfigError, I2VError
+
+if TYPE_CHECKING:
+    from ray.serve.schema import ServeDeploySchema
 
 ROOT = Path(__file__).resolve().parent.parent
 OVERLAYS = Path(__file__).resolve().parent / "overlays"
@@ -65,17 +69,7 @@ class LocalStack:
         import ray
         from ray import serve
 
-        from deployments.config import load_serve_config
-
-        overlays = self.options.overlays or (_overlay(self.options.profile),)
-        config = load_serve_config(self.options.config, *overlays)
-        config = config.model_copy(
-            update={
-                "http_options": config.http_options.model_copy(
-                    update={"host": self.options.host, "port": self.options.port}
-                )
-            }
-        )
+        config = self._config()
         ray.init(
             num_cpus=LOGICAL_CPUS,
             object_store_memory=OBJECT_STORE_BYTES,
@@ -84,12 +78,31 @@ class LocalStack:
             log_to_driver=os.environ.get("I2V_RAY_LOGS", "0") == "1",
             configure_logging=False,
         )
-        from ray.serve.context import _get_global_client
-
         serve.start(
             proxy_location=config.proxy_location,
             http_options=config.http_options.model_dump(),
         )
+        self._deploy(config)
+
+    def reload(self) -> None:
+        """Read the configuration again and deploy what changed; everything else keeps running.
+
+        Raises:
+            ConfigError: the new configuration is wrong (the old one stays), or does not come up.
+        """
+        self._deploy(self._config())
+
+    def _config(self) -> ServeDeploySchema:
+        from deployments.config import load_serve_config
+
+        options = self.options
+        config = load_serve_config(options.config, *(options.overlays or (_overlay(options.profile),)))
+        http = config.http_options.model_copy(update={"host": options.host, "port": options.port})
+        return config.model_copy(update={"http_options": http})
+
+    def _deploy(self, config: ServeDeploySchema) -> None:
+        from ray.serve.context import _get_global_client
+
         _get_global_client().deploy_apps(config)
         self._wait_until_running([application.name for application in config.applications])
 
@@ -157,7 +170,7 @@ def _prepare_tiny_model(home: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run until SIGINT or SIGTERM."""
+    """Run until SIGINT or SIGTERM; SIGHUP reads the configuration again."""
     parser = argparse.ArgumentParser(prog="i2v serve", description="Run the whole stack on this machine.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
@@ -166,9 +179,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--overlay", type=Path, action="append", default=[])
     given = parser.parse_args(argv)
     options = LocalOptions(given.host, given.port, given.profile, given.config, tuple(given.overlay))
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
+    signals: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _: signals.put(received))
     stack = LocalStack(options)
     try:
         stack.start()
@@ -177,7 +190,11 @@ def main(argv: list[str] | None = None) -> int:
         stack.close()
         return 1
     print(f"ready: http://{options.host}:{options.port}", flush=True)
-    stopping.wait()
+    while signals.get() == signal.SIGHUP:
+        try:
+            stack.reload()
+        except I2VError as error:
+            print(f"error: {error.message}; what ran before goes on", file=sys.stderr)
     stack.close()
     return 0
 

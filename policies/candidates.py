@@ -13,7 +13,8 @@ from math import erf, log, sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.card import PricePerGpuSecond
-from models.cost import estimate, usd
+from models.cost import estimate
+from models.cost import usd as list_price
 from models.errors import ConfigError
 from policies.base import Prediction
 from policies.geometry import no_size, plan_length, plan_made, reframed
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from models.card import Card, Mode, Offer
     from models.catalog import Catalog
-    from models.cost import Estimate
     from models.gpus import GpuType
     from models.types import ClipPlan, ClipWish, Framing, Size
     from policies.base import Pool
@@ -37,7 +37,7 @@ HOSTED = frozenset({"replicate", "fal", "vendor"})
 DEGREES = (1, 2, 4, 8)
 """GPU counts of one clip: the aligned blocks that a gang is split into."""
 
-MOST_SHEETS = 1024
+MOST_SHEETS = 512
 """Plans are kept for that many pairs of photograph shape and wish (20 kB each for fifty cards)."""
 MOST_PRICED = 1024
 """Estimates are kept for that many shapes and pools of a mode (0.5 kB each)."""
@@ -48,8 +48,12 @@ MOST_MADE = 1024
 MOST_SHAPES = 65_536
 """Shapes are told apart for that many at a time."""
 
-Priced = tuple["Estimate", "float | None"]
-"""Estimate and list price in USD, before calibration."""
+Priced = tuple[float, float, int, bool, "float | None"]
+"""Seconds, GPU-seconds, peak bytes, whether that fits, and list price in USD, before calibration.
+
+A flat tuple of numbers, not the estimate itself: thousands are kept, and the garbage collector does not visit
+tuples that hold nothing it could collect.
+"""
 
 
 class Planned(NamedTuple):
@@ -104,6 +108,8 @@ class Lengths:
 
     lengths: list[Length | None]
     """By number of limits; None where nobody has asked yet."""
+    sizes: dict[int, Size] = field(default_factory=dict)
+    """By number of limits, where a size was asked: the photograph has no say in it."""
     made: dict[tuple[int, int, int], Planned | str] = field(default_factory=dict)
     """By number of limits, width and height."""
 
@@ -151,14 +157,18 @@ class Candidates:
 
     def _planned(self, row: Row, photo: Size, key: PlanKey, sheet: Sheet) -> Planned | str:
         mode, wish = row.mode, key.wish
-        size = nearest_size(mode.sizes, photo, wish.size)
+        shared = sheet.shared
+        size = shared.sizes.get(row.limits)
         if size is None:
-            return no_size(mode, photo, wish)
+            size = nearest_size(mode.sizes, photo, wish.size)
+            if size is None:
+                return no_size(mode, photo, wish)
+            if wish.size is not None:
+                shared.sizes[row.limits] = size
         laid = sheet.framings.get((size.width, size.height))
         if laid is None:
             laid = framing(photo, size, key.tolerance.crop_at_least)
             sheet.framings[size.width, size.height] = laid
-        shared = sheet.shared
         made = shared.made.get((row.limits, size.width, size.height))
         if made is None:
             length = shared.lengths[row.limits]
@@ -192,7 +202,13 @@ class Candidates:
                 )
             estimated = estimate(entry.card, entry.offer, planned.plan, gpu, gpus)
             _make_room(row.priced, MOST_PRICED)
-            found = row.priced[key] = (estimated, usd(entry.offer, planned.plan, estimated, gpu))
+            found = row.priced[key] = (
+                estimated.seconds,
+                estimated.gpu_seconds,
+                estimated.memory_bytes,
+                estimated.fits,
+                list_price(entry.offer, planned.plan, estimated, gpu),
+            )
         return found
 
     def _shared(self, key: PlanKey) -> Lengths:
@@ -251,25 +267,25 @@ def _make_room(kept: dict[Any, Any], most: int) -> None:
 
 
 def predict(
-    priced: Priced, pool: Pool, wait: float, quality: float, deadline_s: float | None, *, priced_by_gpu: bool
+    priced: Priced, pool: Pool, wait: float, quality: float, deadline_s: float | None, priced_by_gpu: bool
 ) -> Prediction:
     """What a candidate would deliver: the estimate, corrected by what the pool's runs really took.
 
     The chance to be on time takes the run as lognormal around its prediction with the pool's spread:
     P = Phi((ln(deadline - wait) - ln(seconds)) / sigma).
     """
-    estimated, price = priced
+    base_seconds, gpu_seconds, memory_bytes, fits, usd = priced
     speed = pool.speed
-    seconds = estimated.seconds * speed
+    seconds = base_seconds * speed
     return Prediction(
         seconds,
         wait,
-        price * speed if priced_by_gpu and price is not None else price,
-        estimated.gpu_seconds * speed,
+        usd * speed if priced_by_gpu and usd is not None else usd,
+        gpu_seconds * speed,
         quality,
         1.0 if deadline_s is None else on_time(deadline_s - wait, seconds, pool.sigma),
-        estimated.memory_bytes,
-        estimated.fits,
+        memory_bytes,
+        fits,
     )
 
 

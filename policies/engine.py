@@ -158,19 +158,14 @@ class Engine:
         any_kept = False
         furthest: tuple[float, ...] = ()
         out: tuple[str, str] | None = None
+        deadline_s = request.deadline_s
         quality = preference(entry.card.quality.elo, profile.reference_elo)
         for pool, wait in serving.pools:
             for gpus in entry.degrees:
                 if gpus > pool.gang_size:
                     break
-                prediction = predict(
-                    self._candidates.priced(entry, row, planned, pool, gpus),
-                    pool,
-                    wait,
-                    quality,
-                    request.deadline_s,
-                    priced_by_gpu=entry.priced_by_gpu,
-                )
+                priced = self._candidates.priced(entry, row, planned, pool, gpus)
+                prediction = predict(priced, pool, wait, quality, deadline_s, entry.priced_by_gpu)
                 made = Candidate(entry.card, entry.offer, row.mode, planned.plan, gpus, pool, prediction)
                 for place, (name, reject) in enumerate(profile.candidate_filters):
                     reason = reject(request, made)

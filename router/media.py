@@ -8,6 +8,7 @@ publish an upload only when it is complete.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -19,7 +20,7 @@ from typing import IO, BinaryIO, Final
 
 import fsspec
 
-from models.errors import ConfigError, I2VError, MediaUnavailable, NotReady
+from models.errors import ConfigError, I2VError, MediaUnavailable
 
 CHUNK: Final = 1 << 20
 KEY: Final = re.compile(r"[a-z0-9_-][a-z0-9_.-]*(/[a-z0-9_-][a-z0-9_.-]*)*")
@@ -73,8 +74,8 @@ class MediaStore:
     """Objects by key, synchronous; threads may share it, and it pickles as its URL.
 
     Every method raises `MediaUnavailable` when the store refuses (full disk, no permission, no bucket, no
-    network), `NotReady` when there is no object under the key, and `ValueError` for a key outside `KEY`:
-    keys are made by this program, so that one is a bug here and no fault of a client.
+    network) or has lost an object that is read, and `ValueError` for a key outside `KEY`: keys are made by
+    this program, so that one is a bug here and no fault of a client.
     """
 
     def __init__(self, url: str) -> None:
@@ -203,18 +204,16 @@ class MediaStore:
         """Facts of the object."""
         path = self._path(key)
         with self._guard("find", key):
-            found = self._fs.info(path)
-            if found["type"] != "file":
-                raise FileNotFoundError(path)
-            return MediaStat(int(found["size"]))
+            found = self._find(path)
+            if found is None:
+                raise FileNotFoundError(errno.ENOENT, "there is no such object")
+            return found
 
     def exists(self, key: str) -> bool:
         """True when there is an object under `key`."""
-        try:
-            self.stat(key)
-        except NotReady:
-            return False
-        return True
+        path = self._path(key)
+        with self._guard("find", key):
+            return self._find(path) is not None
 
     # --- inside ------------------------------------------------------------------------------------------
 
@@ -222,6 +221,12 @@ class MediaStore:
         if len(key) > MAX_KEY or not KEY.fullmatch(key):
             raise ValueError(f"not a media key: {key[:80]!r}")
         return f"{self._root}/{key}"
+
+    def _find(self, path: str) -> MediaStat | None:
+        with contextlib.suppress(FileNotFoundError):
+            found = self._fs.info(path)
+            return MediaStat(int(found["size"])) if found["type"] == "file" else None
+        return None
 
     def _typed(self, content_type: str) -> dict[str, str]:
         return {self._type_argument: content_type} if self._type_argument else {}
@@ -232,10 +237,6 @@ class MediaStore:
             yield
         except I2VError:
             raise
-        except FileNotFoundError as error:
-            if what == "write":
-                raise MediaUnavailable(f"The media store could not write {key}: {_reason(error)}.") from error
-            raise NotReady(f"The media store holds no object {key}.") from error
         except OSError as error:
             raise MediaUnavailable(f"The media store could not {what} {key}: {_reason(error)}.") from error
         except Exception as error:

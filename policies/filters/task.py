@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from models.card import Card, Controls, Offer
     from policies.base import Candidate, RouteRequest
 
-WORDS_OR_NOT = frozenset({TaskType.I2V, TaskType.TI2V})
-
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -28,12 +26,12 @@ class Task:
         """Why this offer is no answer, or None."""
         del offer
         controls = card.controls
-        if request.task in WORDS_OR_NOT:
-            # A last image turns the task into first-and-last-frame; the control below decides then.
-            if not request.has_last_image and WORDS_OR_NOT.isdisjoint(card.tasks):
-                return f"does {', '.join(card.tasks)} only, not {request.task}"
-        elif request.task not in card.tasks:
-            return f"does {', '.join(card.tasks)} only, not {request.task}"
+        task, tasks = request.task, card.tasks
+        if task not in tasks and not (
+            (task is TaskType.TI2V or task is TaskType.I2V)
+            and (TaskType.I2V in tasks or TaskType.TI2V in tasks)
+        ):
+            return f"does {', '.join(tasks)} only, not {task}"
         reason = _inputs(request, controls)
         if reason is not None:
             return reason
@@ -65,6 +63,13 @@ class Task:
 
 def _inputs(request: RouteRequest, controls: Controls) -> str | None:
     """An input that is refused or missing."""
+    if (
+        controls.last_image == controls.driving_video == controls.audio_in == "none"
+        and not request.has_last_image
+        and not request.has_driving_video
+        and not request.has_audio
+    ):
+        return None
     for article, what, need, given in (
         ("a", "last image", controls.last_image, request.has_last_image),
         ("a", "driving video", controls.driving_video, request.has_driving_video),

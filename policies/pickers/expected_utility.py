@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
@@ -37,10 +36,18 @@ class ExpectedUtility:
         if not scored:
             return []
         dearest = max(s.candidate.prediction.usd or 0.0 for s in scored)
-        weights = [weight for _, weight in scored[0].columns]
+        # A weight of 1 needs no power.
+        plain = [at for at, (_, weight) in enumerate(scored[0].columns) if weight == 1.0]
+        powers = [(at, weight) for at, (_, weight) in enumerate(scored[0].columns) if weight != 1.0]
         valued = []
         for candidate, _, marks, columns in scored:
-            worth = prod(map(pow, [mark.value for mark in marks], weights))
+            worth = 1.0
+            for at in plain:
+                worth *= marks[at][0]
+            for at, weight in powers:
+                value = marks[at][0]
+                if value != 1.0:
+                    worth *= value**weight
             usd = candidate.prediction.usd
             utility = worth - self.cost_weight * (dearest if usd is None else usd)
             valued.append(Scored(candidate, utility, marks, columns))

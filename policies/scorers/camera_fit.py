@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from policies.base import Score
+from policies.sharing import once_per_card
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,15 +41,10 @@ class CameraFit:
         moves = tuple(w.move for w in request.camera) or request.features.prompt.camera
         if not moves:
             return [NOTHING_ASKED] * len(candidates)
-        words: dict[str, Score] = {}
-        scores = []
-        for c in candidates:
-            word = words.get(c.card.id)
-            if word is None:
-                camera = c.card.controls.camera
-                word = words[c.card.id] = Score(self._value(camera, moves), _told, (camera, moves))
-            scores.append(word)
-        return scores
+        return once_per_card(candidates, lambda card: self._word(card.controls.camera, moves))
+
+    def _word(self, camera: Camera, moves: tuple[CameraMove, ...]) -> Score:
+        return Score(self._value(camera, moves), _told, (camera, moves))
 
     def _value(self, camera: Camera, moves: tuple[CameraMove, ...]) -> float:
         held = len(_held(camera, moves))

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from models.types import Fit
 from policies.base import Score
+from policies.sharing import once_per_plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from models.types import ClipPlan
     from models.types import Framing as Laid
     from policies.base import Candidate, RouteRequest
 
@@ -26,10 +28,12 @@ class Framing:
     def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> list[Score]:
         """One score per candidate, in order."""
         del request
-        return [
-            EXACT if f.fit is Fit.EXACT else Score(f.kept * f.filled, _told, f)
-            for f in [c.plan.framing for c in candidates]
-        ]
+        return once_per_plan(candidates, _word)
+
+
+def _word(plan: ClipPlan) -> Score:
+    laid = plan.framing
+    return EXACT if laid.fit is Fit.EXACT else Score(laid.kept * laid.filled, _told, laid)
 
 
 def _told(laid: Laid) -> str:

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from models.types import Prefer
 from policies.base import Score
+from policies.sharing import once_per_plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,15 +49,7 @@ class GeometryFit:
     def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> list[Score]:
         """One score per candidate, in order."""
         wish = request.wish
-        words: dict[int, Score] = {}
-        scores = []
-        for c in candidates:
-            # Candidates that differ in GPUs or pool share one plan object.
-            word = words.get(id(c.plan))
-            if word is None:
-                word = words[id(c.plan)] = self._word(wish, c.plan)
-            scores.append(word)
-        return scores
+        return once_per_plan(candidates, lambda plan: self._word(wish, plan))
 
     def _word(self, wish: ClipWish, plan: ClipPlan) -> Score:
         clip = plan.effective

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from models.types import Objective
 from policies.base import Score
+from policies.sharing import once_per_card
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,11 +35,7 @@ class SubjectFit:
         seen = evidence(request)
         if not seen:
             return [NO_EVIDENCE] * len(candidates)
-        words: dict[str, Score] = {}
-        for c in candidates:
-            if c.card.id not in words:
-                words[c.card.id] = _word(c.card, seen)
-        return [words[c.card.id] for c in candidates]
+        return once_per_card(candidates, lambda card: _word(card, seen))
 
 
 def evidence(request: RouteRequest) -> dict[str, float]:

@@ -57,7 +57,14 @@ class LiveStack:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def overlay(self) -> Path:
+        """This stack's own copy of the test overlay, which a test may change."""
+        return self.home / "overlay.yaml"
+
     def start(self) -> None:
+        if not self.overlay.exists():
+            self.overlay.write_text((HERE / "overlay.yaml").read_text())
         command = [
             sys.executable,
             "-m",
@@ -67,7 +74,7 @@ class LiveStack:
             "--overlay",
             str(ROOT / "deployments" / "overlays" / "local.yaml"),
             "--overlay",
-            str(HERE / "overlay.yaml"),
+            str(self.overlay),
         ]
         with (self.home / "stack.log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -99,6 +106,11 @@ class LiveStack:
         for child in psutil.wait_procs(tree, timeout=10)[1]:
             child.kill()
         self.process = None
+
+    def reload(self) -> None:
+        """Have the configuration read again."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGHUP)
 
     def kill_all(self) -> None:
         """kill -9 every process of the stack, as a power cut would."""

@@ -113,7 +113,7 @@ def test_the_command_line_runs_routes_and_lists(stack: LiveStack, tmp_path: Path
         "--seconds", "2", "--objective", "preview", "--out", str(out), "--json",
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
-    assert json.loads(run.stdout)["status"] == "completed"
+    assert json.loads(run.stdout)["video"]["status"] == "completed"
     assert probe(out).num_frames > 0
     live = i2v("route", "--image", str(PORTRAIT), "--prompt", "blink", "--fleet", "live", "--json")
     assert live.returncode == 0, live.stderr

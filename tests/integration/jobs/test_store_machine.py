@@ -14,9 +14,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    Bundle,
     RuleBasedStateMachine,
-    multiple,
     precondition,
     rule,
     run_state_machine_as_test,
@@ -31,7 +29,8 @@ BACK = st.sampled_from([0, 0, 0, 0, 1])
 LIVE = {"waiting", "dispatched", "running"}
 STATUS = {"waiting": "queued", "dispatched": "queued", "running": "in_progress"}
 TENANTS = itertools.count()
-MOST_JOBS = 5  # few jobs meet many calls each
+MOST_LIVE = 3  # few jobs meet many calls each
+JOB = st.integers(0, 15)
 
 
 @dataclass
@@ -83,13 +82,20 @@ class Known:
 class StoreMachine(RuleBasedStateMachine):
     """Every rule makes one call, foretells its outcome, and compares the job it touched."""
 
-    jobs = Bundle("jobs")
-
     def __init__(self, run: Callable[[Coroutine[Any, Any, Any]], Any], store: SqlJobStore) -> None:
         super().__init__()
         self.run, self.store = run, store
         self.tenant = f"tenant-{next(TENANTS)}"
         self.known: dict[str, Known] = {}
+
+    def live(self) -> list[Known]:
+        return [job for job in self.known.values() if job.phase in LIVE]
+
+    def at(self, n: int) -> tuple[Known, str]:
+        """A job to touch: usually one that still lives."""
+        pool = self.live() if self.live() and n < 13 else list(self.known.values())
+        job = pool[n % len(pool)]
+        return job, job.id
 
     def call(self, error: type[I2VError] | None, action: Coroutine[Any, Any, Any]) -> Any:
         """Run a call that must raise exactly `error` (or nothing)."""
@@ -122,16 +128,17 @@ class StoreMachine(RuleBasedStateMachine):
 
     # --- clients ---------------------------------------------------------------------------------
 
-    @precondition(lambda self: len(self.known) < MOST_JOBS)
+    @precondition(lambda self: len(self.live()) < MOST_LIVE)
     @rule(
-        target=jobs,
         key=st.sampled_from([None, None, "a", "b"]),
         fingerprint=st.sampled_from(["x", "y"]),
         retry=st.booleans(),
-        overdue=st.sampled_from([False, False, False, True]),
+        overdue=st.sampled_from([False] * 5 + [True]),
         max_attempts=st.integers(1, 3),
     )
-    def create(self, key: str | None, fingerprint: str, retry: bool, overdue: bool, max_attempts: int) -> Any:
+    def create(
+        self, key: str | None, fingerprint: str, retry: bool, overdue: bool, max_attempts: int
+    ) -> None:
         visible = [job for job in self.known.values() if not job.deleted]
         if key is not None:
             twins = [job for job in visible if job.key == key]
@@ -156,19 +163,19 @@ class StoreMachine(RuleBasedStateMachine):
         )
         created = self.call(IdempotencyMismatch if mismatch else None, self.store.create(new))
         if created is None:
-            return multiple()
+            return
         assert created.replayed == bool(twins)
         if twins:
             assert created.job.id == twins[0].id
-            return multiple()
+            return
         job = created.job
         assert job.id not in self.known
         self.known[job.id] = Known(job.id, key, fingerprint, overdue, max_attempts, job.created_at)
-        return job.id
 
-    @rule(job_id=jobs)
-    def cancel(self, job_id: str) -> None:
-        job = self.known[job_id]
+    @precondition(lambda self: self.known)
+    @rule(n=JOB)
+    def cancel(self, n: int) -> None:
+        job, job_id = self.at(n)
         self.call(JobNotFound if job.deleted else None, self.store.cancel(job_id, self.tenant))
         if not job.deleted and job.phase in LIVE:
             job.cancel = True
@@ -178,9 +185,10 @@ class StoreMachine(RuleBasedStateMachine):
                 job.end("cancelled")
         self.same(job)
 
-    @rule(job_id=jobs)
-    def delete(self, job_id: str) -> None:
-        job = self.known[job_id]
+    @precondition(lambda self: self.known)
+    @rule(n=JOB)
+    def delete(self, n: int) -> None:
+        job, job_id = self.at(n)
         self.call(JobNotFound if job.deleted else None, self.store.delete(job_id, self.tenant))
         if not job.deleted:
             if job.phase == "dispatched":
@@ -194,9 +202,10 @@ class StoreMachine(RuleBasedStateMachine):
 
     # --- router ----------------------------------------------------------------------------------
 
-    @rule(job_id=jobs, offer=st.sampled_from(["big", "small"]), lease=LEASES)
-    def claim(self, job_id: str, offer: str, lease: float) -> None:
-        job = self.known[job_id]
+    @precondition(lambda self: self.known)
+    @rule(n=JOB, offer=st.sampled_from(["big", "small"]), lease=LEASES)
+    def claim(self, n: int, offer: str, lease: float) -> None:
+        job, job_id = self.at(n)
         free = job.phase == "waiting" and (job.began or not job.overdue)
         attempt = self.call(
             None,
@@ -213,9 +222,10 @@ class StoreMachine(RuleBasedStateMachine):
             job.events.append("dispatched")
         self.same(job)
 
-    @rule(job_id=jobs, back=BACK)
-    def release(self, job_id: str, back: int) -> None:
-        job = self.known[job_id]
+    @precondition(lambda self: self.known)
+    @rule(n=JOB, back=BACK)
+    def release(self, n: int, back: int) -> None:
+        job, job_id = self.at(n)
         good = back == 0 and job.phase == "dispatched"
         self.call(None if good else StaleFence, self.store.release(job_id, job.fence - back, "why"))
         if good:
@@ -225,18 +235,20 @@ class StoreMachine(RuleBasedStateMachine):
             job.events.append("queued")
         self.same(job)
 
-    @rule(job_id=jobs, back=BACK, lease=LEASES)
-    def renew(self, job_id: str, back: int, lease: float) -> None:
-        job = self.known[job_id]
+    @precondition(lambda self: self.known)
+    @rule(n=JOB, back=BACK, lease=LEASES)
+    def renew(self, n: int, back: int, lease: float) -> None:
+        job, job_id = self.at(n)
         good = back == 0 and job.phase in {"dispatched", "running"}
         self.call(None if good else StaleFence, self.store.renew(job_id, job.fence - back, lease))
         if good and job.phase == "dispatched":
             job.lapsed = lease < 0.0
         self.same(job)
 
-    @rule(job_id=jobs)
-    def fail_queued(self, job_id: str) -> None:
-        job = self.known[job_id]
+    @precondition(lambda self: self.known)
+    @rule(n=JOB)
+    def fail_queued(self, n: int) -> None:
+        job, job_id = self.at(n)
         self.call(None, self.store.fail_queued(job_id, error={"code": "no_route"}))
         if job.phase == "waiting":
             job.end("failed")
@@ -277,9 +289,10 @@ class StoreMachine(RuleBasedStateMachine):
 
     # --- workers, among them zombies ---------------------------------------------------------------
 
-    @rule(job_id=jobs, back=BACK, worker=st.sampled_from(["w1", "w1", "w2"]), lease=LEASES)
-    def start(self, job_id: str, back: int, worker: str, lease: float) -> None:
-        job = self.known[job_id]
+    @precondition(lambda self: self.known)
+    @rule(n=JOB, back=BACK, worker=st.sampled_from(["w1", "w1", "w2"]), lease=LEASES)
+    def start(self, n: int, back: int, worker: str, lease: float) -> None:
+        job, job_id = self.at(n)
         repeat = job.phase == "running" and worker == "w1"
         good = back == 0 and ((job.phase == "dispatched" and worker == "w1") or repeat)
         if back == 0 and job.phase == "dispatched" and worker != "w1":
@@ -292,9 +305,10 @@ class StoreMachine(RuleBasedStateMachine):
                 job.events.append("started")
         self.same(job)
 
-    @rule(job_id=jobs, back=BACK, lease=LEASES, step=st.none() | st.integers(0, 4))
-    def beat(self, job_id: str, back: int, lease: float, step: int | None) -> None:
-        job = self.known[job_id]
+    @precondition(lambda self: self.known)
+    @rule(n=JOB, back=BACK, lease=LEASES, step=st.none() | st.integers(0, 4))
+    def beat(self, n: int, back: int, lease: float, step: int | None) -> None:
+        job, job_id = self.at(n)
         good = back == 0 and job.phase == "running"
         progress = None if step is None else Progress("denoising", step, 4, preview_key=f"{job_id}/{step}")
         shown = None if job.deleted else self.run(self.store.get(job_id)).progress_detail
@@ -310,16 +324,18 @@ class StoreMachine(RuleBasedStateMachine):
                     job.events.append("progress")
         self.same(job)
 
-    @rule(job_id=jobs, offer=st.sampled_from(["big", "small"]), lease=LEASES, step=st.integers(0, 4))
-    def run_for_a_while(self, job_id: str, offer: str, lease: float, step: int) -> None:
+    @precondition(lambda self: self.known)
+    @rule(n=JOB, offer=st.sampled_from(["big", "small"]), lease=LEASES, step=st.integers(0, 4))
+    def run_for_a_while(self, n: int, offer: str, lease: float, step: int) -> None:
         """The usual way into the middle of a run, which single calls seldom find."""
-        self.claim(job_id, offer, 60.0)
-        self.start(job_id, 0, "w1", lease)
-        self.beat(job_id, 0, lease, step)
+        self.claim(n, offer, 60.0)
+        self.start(n, 0, "w1", lease)
+        self.beat(n, 0, lease, step)
 
-    @rule(job_id=jobs, back=BACK, purge=st.booleans())
-    def complete(self, job_id: str, back: int, purge: bool) -> None:
-        job = self.known[job_id]
+    @precondition(lambda self: self.known)
+    @rule(n=JOB, back=BACK, purge=st.booleans())
+    def complete(self, n: int, back: int, purge: bool) -> None:
+        job, job_id = self.at(n)
         good = back == 0 and job.phase == "running" and not job.cancel
         flagged = back == 0 and job.phase == "running" and job.cancel and not job.deleted
         # Another result each time: repeating the same one is allowed, and tested elsewhere.
@@ -343,9 +359,10 @@ class StoreMachine(RuleBasedStateMachine):
             job.end("completed")
         self.same(job)
 
-    @rule(job_id=jobs, back=BACK, disposition=st.sampled_from(Disposition))
-    def fail(self, job_id: str, back: int, disposition: Disposition) -> None:
-        job = self.known[job_id]
+    @precondition(lambda self: self.known)
+    @rule(n=JOB, back=BACK, disposition=st.sampled_from(Disposition))
+    def fail(self, n: int, back: int, disposition: Disposition) -> None:
+        job, job_id = self.at(n)
         good = back == 0 and job.phase in {"dispatched", "running"}
         self.call(
             None if good else StaleFence,
@@ -355,18 +372,20 @@ class StoreMachine(RuleBasedStateMachine):
             job.fail(disposition, "failed")
         self.same(job)
 
-    @rule(job_id=jobs, back=BACK)
-    def lose(self, job_id: str, back: int) -> None:
-        job = self.known[job_id]
+    @precondition(lambda self: self.known)
+    @rule(n=JOB, back=BACK)
+    def lose(self, n: int, back: int) -> None:
+        job, job_id = self.at(n)
         good = back == 0 and job.phase in {"dispatched", "running"}
         self.call(None if good else StaleFence, self.store.lose(job_id, job.fence - back, "killed"))
         if good:
             job.fail(Disposition.RETRY, "lost")
         self.same(job)
 
-    @rule(job_id=jobs, back=BACK)
-    def finish_cancelled(self, job_id: str, back: int) -> None:
-        job = self.known[job_id]
+    @precondition(lambda self: self.known)
+    @rule(n=JOB, back=BACK)
+    def finish_cancelled(self, n: int, back: int) -> None:
+        job, job_id = self.at(n)
         good = back == 0 and job.phase in {"dispatched", "running"}
         repeat = back == 0 and job.phase == "cancelled"
         self.call(
@@ -400,7 +419,7 @@ def test_the_store_does_what_the_model_says(make_store: Callable[[], SqlJobStore
             run_state_machine_as_test(
                 lambda: StoreMachine(runner.run, store),
                 settings=settings(
-                    max_examples=25,
+                    max_examples=40,
                     stateful_step_count=40,
                     deadline=None,
                     suppress_health_check=list(HealthCheck),

@@ -79,16 +79,13 @@ def test_on_time(left: float, seconds: float, sigma: float, chance: float) -> No
 
 
 def test_prediction_is_calibrated_by_the_pool(build: Any) -> None:
-    from models.cost import Estimate
-
-    estimated = Estimate(100.0, 200.0, 1.0, 50, 2**30, True, ())
     pool = build.pool(speed=1.2, sigma=0.05)
-    by_gpu = predict((estimated, 1.0), pool, 5.0, 0.4, 125.0, priced_by_gpu=True)
+    by_gpu = predict((100.0, 200.0, 2**30, True, 1.0), pool, 5.0, 0.4, 125.0, True)
     assert (by_gpu.seconds, by_gpu.gpu_seconds, by_gpu.usd) == pytest.approx((120.0, 240.0, 1.2))
     assert by_gpu.on_time == pytest.approx(0.5)
-    listed = predict((estimated, 1.0), pool, 5.0, 0.4, None, priced_by_gpu=False)
+    listed = predict((100.0, 200.0, 2**30, True, 1.0), pool, 5.0, 0.4, None, False)
     assert (listed.usd, listed.on_time) == (1.0, 1.0)
-    unknown = predict((estimated, None), pool, 5.0, 0.4, None, priced_by_gpu=True)
+    unknown = predict((100.0, 200.0, 2**30, True, None), pool, 5.0, 0.4, None, True)
     assert unknown.usd is None
 
 

@@ -23,7 +23,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.errors import ConfigError, MediaUnavailable, NotReady
+from models.errors import ConfigError, MediaUnavailable
 from router.media import CHUNK, KEY, MediaStore, clip_key, photograph_key, preview_key
 
 BINARY = "application/octet-stream"
@@ -140,14 +140,14 @@ def test_streams_are_slices(store: MediaStore, start: int, end: int | None, chun
     assert all(len(piece) <= chunk for piece in pieces)
 
 
-def test_what_is_not_there_is_not_ready(store: MediaStore) -> None:
+def test_what_is_not_there_is_told(store: MediaStore) -> None:
     store.put_bytes("clips/vid_1/1/video", b"x", BINARY)
     for key in ("clips/vid_1/1/thumbnail", "clips/vid_1", "nothing"):
         assert not store.exists(key)
-        with pytest.raises(NotReady, match=key):
+        with pytest.raises(MediaUnavailable, match=key):
             store.stat(key)
     for read in (store.read, lambda key: store.open(key).close(), lambda key: list(store.stream(key))):
-        with pytest.raises(NotReady):
+        with pytest.raises(MediaUnavailable):
             read("nothing")  # type: ignore[operator]
 
 
