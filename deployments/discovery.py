@@ -3,56 +3,73 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
+from pydantic import ValidationError
+from ray.serve._private.common import ReplicaState
 from ray.serve.context import _get_global_client
-from ray.serve.schema import ApplicationDetails, ServeInstanceDetails
+from ray.serve.schema import ApplicationDetails, DeploymentDetails, ServeInstanceDetails
 
 from deployments.args import ModelArgs
 from router.jobs.records import PoolRecord
+
+log = logging.getLogger("i2v.discovery")
 
 BUILDER = "deployments.app:build_model"
 """An application built by this import path is a pool; its name is the pool's name."""
 MODEL_DEPLOYMENT = "Model"
 
+REASON_LENGTH = 600
+DETAILS_TIMEOUT_S = 2.0
+"""Serve's controller answers in milliseconds; while it restarts the Router goes on with what it saw last."""
+
 _SICK = {"DEPLOY_FAILED", "DELETING", "NOT_STARTED"}
-"""A handle to such an application queues calls without an error, so it must not be chosen."""
+"""Serve starts no replica for such an application, and a handle to it queues calls without an error."""
 
 
-def _details() -> ServeInstanceDetails:
+async def _details() -> ServeInstanceDetails:
     """Serve's own REST view. The same document is public at `/api/serve/applications/`."""
-    client = _get_global_client()
-    details: dict[str, Any] = client.get_serve_details()
+    controller = _get_global_client()._controller
+    details: dict[str, Any] = await asyncio.wait_for(
+        controller.get_serve_instance_details.remote(), DETAILS_TIMEOUT_S
+    )
     return ServeInstanceDetails(**details)
 
 
 async def model_pools() -> list[PoolRecord]:
-    """Every application built by `build_model`, with its limits and whether calls can be answered."""
-    details = await asyncio.to_thread(_details)
-    return [
-        _pool(name, application)
-        for name, application in sorted(details.applications.items())
-        if application.deployed_app_config is not None
-        and application.deployed_app_config.import_path == BUILDER
-    ]
+    """Every application built by `build_model`, with its limits and whether calls can be answered.
+
+    Raises:
+        TimeoutError, RayError: the controller does not answer.
+    """
+    return pools_of(await _details())
 
 
-def _pool(name: str, application: ApplicationDetails) -> PoolRecord:
-    assert application.deployed_app_config is not None  # noqa: S101 - filtered by the caller
-    args = ModelArgs.model_validate(application.deployed_app_config.args)
-    low = high = 1
+def pools_of(details: ServeInstanceDetails) -> list[PoolRecord]:
+    """The pools among Serve's applications. Pure.
+
+    An application whose arguments name no model is none: it cannot run, and must not hide the others.
+    """
+    pools = []
+    for name, application in sorted(details.applications.items()):
+        config = application.deployed_app_config
+        if config is None or config.import_path != BUILDER:
+            continue
+        try:
+            args = ModelArgs.model_validate(config.args)
+        except ValidationError as error:
+            faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            log.warning("application %s is no pool, its args are wrong: %s", name, faults)
+            continue
+        pools.append(_pool(name, args, application))
+    return pools
+
+
+def _pool(name: str, args: ModelArgs, application: ApplicationDetails) -> PoolRecord:
     deployment = application.deployments.get(MODEL_DEPLOYMENT)
-    if deployment is not None:
-        scaling = deployment.deployment_config.autoscaling_config
-        fixed = deployment.deployment_config.num_replicas
-        if isinstance(scaling, dict):
-            low, high = int(scaling.get("min_replicas", 1)), int(scaling.get("max_replicas", 1))
-        elif scaling is not None:
-            low, high = int(scaling.min_replicas), int(scaling.max_replicas)
-        elif isinstance(fixed, int):
-            low = high = fixed
-    status = application.status.value
-    sick = status in _SICK or deployment is None
+    low, high = (1, 1) if deployment is None else _limits(deployment)
+    reason = _sickness(application, deployment)
     return PoolRecord(
         name=name,
         model=args.model,
@@ -61,6 +78,34 @@ def _pool(name: str, application: ApplicationDetails) -> PoolRecord:
         gang_size=args.gang_size,
         min_replicas=low,
         max_replicas=high,
-        healthy=not sick,
-        reason=f"application is {status}: {application.message[:300]}" if sick else "",
+        healthy=not reason,
+        reason=reason,
     )
+
+
+def _limits(deployment: DeploymentDetails) -> tuple[int, int]:
+    """Fewest and most replicas."""
+    config = deployment.deployment_config
+    scaling = config.autoscaling_config
+    if isinstance(scaling, dict):
+        return int(scaling.get("min_replicas", 1)), int(scaling.get("max_replicas", 1))
+    if scaling is not None:
+        return int(scaling.min_replicas), int(scaling.max_replicas)
+    fixed = config.num_replicas
+    return (fixed, fixed) if isinstance(fixed, int) else (1, 1)
+
+
+def _sickness(application: ApplicationDetails, deployment: DeploymentDetails | None) -> str:
+    """Why calls would not be answered; empty when they would.
+
+    Replicas of the version before answer on when an update fails, but not while the application is deleted.
+    """
+    status = application.status.value
+    if deployment is not None:
+        if status not in _SICK:
+            return ""
+        running = any(replica.state is ReplicaState.RUNNING for replica in deployment.replicas)
+        if running and status != "DELETING":
+            return ""
+    messages = [application.message, deployment.message if deployment is not None else ""]
+    return f"application is {status}: {' '.join(filter(None, messages))[:REASON_LENGTH]}".rstrip(": ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import ray
@@ -14,13 +14,17 @@ from ray.util.placement_group import PlacementGroup, get_current_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from deployments.args import ModelArgs
-from deployments.rank import ClipTask, Event, Rank
+from deployments.rank import Rank
+from deployments.ranks import ClipTask, Event
 from models.errors import ConfigError, RankLost
 
 log = logging.getLogger("i2v.gang")
 
 LOAD_TIMEOUT_S = 1800.0
 """Weights of 70 GB at 1 GB/s take about 70 s; half an hour is a fault, not a slow disk."""
+
+PING_S = 5.0
+"""A rank answers from a thread of its own; a machine that swaps may take seconds."""
 
 
 class Gang:
@@ -92,7 +96,7 @@ class Gang:
             ray.kill(rank, no_restart=True)
         self._ranks = []
 
-    async def generate(self, task: ClipTask) -> AsyncIterator[Event]:
+    async def generate(self, task: ClipTask) -> AsyncGenerator[Event, None]:
         """Events of one clip made by the first rank (the only one in a gang of one).
 
         Raises:
@@ -112,12 +116,14 @@ class Gang:
         for rank in self._ranks:
             rank.cancel.remote(task.job_id, task.fence)
 
-    async def alive(self, timeout_s: float = 5.0) -> bool:
-        """True when every rank answers."""
+    async def alive(self) -> bool:
+        """False when a rank is known to be dead; one that is slow to answer is not."""
         if not self._ranks:
             return False
         try:
-            await asyncio.wait_for(asyncio.gather(*[rank.ping.remote() for rank in self._ranks]), timeout_s)
-        except (RayError, TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*[rank.ping.remote() for rank in self._ranks]), PING_S)
+        except TimeoutError:
+            return True
+        except RayError:
             return False
         return True

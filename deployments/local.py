@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from models.errors import ConfigError, I2VError
 
 if TYPE_CHECKING:
-    from ray.serve.schema import ServeDeploySchema
+    from ray.serve.schema import ApplicationStatusOverview, ServeDeploySchema
 
 ROOT = Path(__file__).resolve().parent.parent
 OVERLAYS = Path(__file__).resolve().parent / "overlays"
@@ -37,6 +37,7 @@ RAY_ENVIRONMENT: Mapping[str, str] = {
     "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
 }
 LOGICAL_CPUS = 8
+POLL_S = 0.2
 OBJECT_STORE_BYTES = 200 * 2**20
 """Bytes travel through the media store, so Ray's object store stays small."""
 
@@ -112,31 +113,56 @@ class LocalStack:
         deadline = time.monotonic() + self.options.start_timeout_s
         while True:
             applications = serve.status().applications
-            states = {name: applications[name].status for name in names if name in applications}
-            if len(states) == len(names) and all(state == "RUNNING" for state in states.values()):
+            waiting = [
+                name for name in names if name not in applications or applications[name].status != "RUNNING"
+            ]
+            if not waiting:
                 return
-            for name, state in states.items():
-                if state == "DEPLOY_FAILED":
-                    message = applications[name].message
-                    raise ConfigError(f"application {name} failed to deploy: {message}", param=name)
+            for name in waiting:
+                if name in applications and applications[name].status == "DEPLOY_FAILED":
+                    raise ConfigError(
+                        f"application {name} failed to deploy: {_reasons(applications[name])}", param=name
+                    )
             if time.monotonic() > deadline:
-                raise ConfigError(f"not running after {self.options.start_timeout_s:.0f} s: {states}")
-            time.sleep(0.2)
+                told = "; ".join(
+                    f"{name} is {applications[name].status}: {_reasons(applications[name])}".rstrip(": ")
+                    if name in applications
+                    else f"{name} was not begun"
+                    for name in waiting
+                )
+                raise ConfigError(f"not running after {self.options.start_timeout_s:.0f} s: {told}")
+            time.sleep(POLL_S)
 
     def close(self) -> None:
         """End everything; running clips drain within Serve's grace."""
         import ray
         from ray import serve
 
+        if not ray.is_initialized():
+            return  # Serve would start a cluster, only to find nothing to end
         serve.shutdown()
         ray.shutdown()
+
+
+def _reasons(application: ApplicationStatusOverview) -> str:
+    """Why an application does not run: its own message, and those of its deployments.
+
+    The application's says only which deployments failed; a constructor's error is in the deployment's.
+    """
+    told = [application.message]
+    told += [
+        f"{name}: {status.message}" for name, status in application.deployments.items() if status.message
+    ]
+    return " ".join(filter(None, told))
 
 
 def _overlay(profile: str) -> Path:
     path = OVERLAYS / f"{profile}.yaml"
     if not path.is_file():
         allowed = sorted(p.stem for p in OVERLAYS.glob("*.yaml"))
-        raise ConfigError(f"unknown profile {profile!r}; there are {', '.join(allowed)}", param="profile")
+        raise ConfigError(
+            f"unknown profile {profile!r}; there are {', '.join(allowed)}", param="profile", allowed=allowed
+        )
     return path
 
 
@@ -146,7 +172,9 @@ def _prepare_environment(options: LocalOptions) -> None:
         os.environ.setdefault(name, value)
     if options.host in {"127.0.0.1", "localhost", "::1"}:
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    path = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+    if str(ROOT) not in path:
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *path])
     from router.settings import Settings
 
     settings = Settings()
@@ -154,10 +182,29 @@ def _prepare_environment(options: LocalOptions) -> None:
     home.mkdir(parents=True, exist_ok=True)
     # Every process of the tree must agree on these, whatever its working directory.
     os.environ["I2V_HOME"] = str(home)
-    os.environ["I2V_DATABASE_URL"] = settings.resolved_database_url
-    os.environ["I2V_MEDIA_URL"] = settings.resolved_media_url
+    os.environ["I2V_DATABASE_URL"] = _absolute_database(settings.resolved_database_url)
+    os.environ["I2V_MEDIA_URL"] = _absolute_media(settings.resolved_media_url)
+    for name, given in (("I2V_CARDS", settings.cards), ("I2V_MODELS", settings.models)):
+        if given is not None:
+            os.environ[name] = str(given.resolve())
     if options.profile == "local":
         _prepare_tiny_model(home)
+
+
+def _absolute_database(url: str) -> str:
+    """The URL of a SQLite file made absolute; any other as it is."""
+    scheme, separator, rest = url.partition(":///")
+    if not separator or not scheme.startswith("sqlite") or rest.startswith(("/", ":memory:")):
+        return url
+    file, question, query = rest.partition("?")
+    return f"{scheme}:///{Path(file).resolve()}{question}{query}"
+
+
+def _absolute_media(url: str) -> str:
+    """A directory made an absolute URL; any other URL as it is."""
+    if "://" in url:
+        return url
+    return Path(url).resolve().as_uri()
 
 
 def _prepare_tiny_model(home: Path) -> None:

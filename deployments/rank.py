@@ -11,12 +11,10 @@ import importlib
 import logging
 import os
 import queue
-import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from io import BytesIO
 from pathlib import Path
@@ -25,10 +23,18 @@ from typing import TYPE_CHECKING, Any, cast
 import ray
 from PIL import Image
 
+from deployments.ranks import ClipTask, Event, error_json
 from models.catalog import load_catalog
-from models.errors import Cancelled, CheckpointMissing, I2VError, OutOfMemory, RunnerError
+from models.errors import (
+    Cancelled,
+    CheckpointMissing,
+    I2VError,
+    MediaUnavailable,
+    OutOfMemory,
+    RunnerError,
+)
 from models.runners.base import Runner, RunnerFactory, RunRequest, Stage
-from models.runners.encode import encode_clip
+from models.runners.encode import Encoded, encode_clip
 from models.types import CameraMove, Intensity
 from policies.render import plan_from_json
 from router.media import MediaStore, clip_key, preview_key
@@ -39,30 +45,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("i2v.rank")
 
-Event = dict[str, Any]
-
 PROGRESS_EVERY_S = 0.2
 """A faster stream would only be thrown away: the coordinator writes progress twice a second."""
 PREVIEW_EVERY_S = 2.0
 """One preview picture per two seconds is as often as a person can tell them apart in a thumbnail."""
 PREVIEW_SIDE = 384
-
-
-@dataclass(frozen=True, slots=True)
-class ClipTask:
-    """One clip to make, by reference."""
-
-    job_id: str
-    fence: int
-    prompt: str
-    negative_prompt: str
-    seed: int
-    image_key: str
-    last_image_key: str | None
-    plan: Mapping[str, Any]
-    camera: tuple[str, ...]
-    intensity: str | None
-    faces: tuple[tuple[float, float, float, float], ...]
+SIGN_OF_LIFE_S = 5.0
+"""Frames that are written without a word from the runner are a sign of life to the coordinator's watchdog."""
 
 
 def runner_factory(name: str) -> RunnerFactory:
@@ -73,6 +62,8 @@ def runner_factory(name: str) -> RunnerFactory:
     try:
         module = importlib.import_module(f"models.runners.{name}")
     except ModuleNotFoundError as error:
+        if error.name != f"models.runners.{name}":
+            raise  # the runner is there; what it imports is not
         raise CheckpointMissing(f"no runner is called {name!r}", param="runner") from error
     return cast("RunnerFactory", module.load)
 
@@ -82,9 +73,10 @@ class _Monitor:
 
     def __init__(
         self, emit: Callable[[Event], None], cancel: threading.Event, publish: Callable[[Frame], str]
-    ):
+    ) -> None:
         self._emit, self._cancel, self._publish = emit, cancel, publish
         self._stage = Stage.LOADING
+        self._place = (0, 0)
         self._last = 0.0
         self._last_preview = time.monotonic()
         self._preview: str | None = None
@@ -94,21 +86,33 @@ class _Monitor:
     def stage(self, stage: Stage) -> None:
         self._check()
         self._leave()
-        self._stage = stage
+        self._stage, self._place = stage, (0, 0)
         self._send(0, 0)
 
     def step(self, done: int, total: int, preview: Frame | None = None) -> None:
         self._check()
+        self._place = (done, total)
         if preview is not None and self.wants_preview():
             self._last_preview = time.monotonic()
-            self._preview = self._publish(preview)
+            try:
+                self._preview = self._publish(preview)
+            except MediaUnavailable as error:
+                log.warning("a preview is left out: %s", error)
         if done in (1, total) or time.monotonic() - self._last >= PROGRESS_EVERY_S:
             self._send(done, total)
 
     def wants_preview(self) -> bool:
         return time.monotonic() - self._last_preview >= PREVIEW_EVERY_S
 
+    def frame(self, written: int, total: int) -> None:
+        """A frame was encoded; its runner may have nothing to say about frames."""
+        del written, total
+        self._check()
+        if time.monotonic() - self._last >= SIGN_OF_LIFE_S:
+            self._send(*self._place)
+
     def close(self) -> None:
+        """The last stage is over."""
         self._leave()
 
     def _leave(self) -> None:
@@ -144,6 +148,8 @@ class RankProcess:
         self._media = MediaStore(self._settings.resolved_media_url)
         self._runner: Runner | None = None
         self._cancel: dict[tuple[str, int], threading.Event] = {}
+        self._working = threading.Lock()
+        """A runner makes one clip at a time."""
 
     def pid(self) -> int:
         """Process id, for operators and for tests that kill it."""
@@ -164,7 +170,7 @@ class RankProcess:
                 self._card, self._offer, checkpoint=self._resolve_checkpoint(), device=_device()
             )
         except I2VError as error:
-            return {"ok": False, "error": _error_json(error)}
+            return {"ok": False, "error": error_json(error)}
         rss = psutil.Process().memory_info().rss
         return {"ok": True, "seconds": time.monotonic() - began, "rss_bytes": rss}
 
@@ -191,20 +197,20 @@ class RankProcess:
             self._cancel.pop((task.job_id, task.fence), None)
 
     def _work(self, task: ClipTask, emit: Callable[[Event], None], cancel: threading.Event) -> None:
-        scratch = Path(tempfile.mkdtemp(prefix="i2v-"))
+        """Make the clip and say how it ended; the last word comes when the scratch directory is gone."""
         try:
-            emit(self._make(task, emit, cancel, scratch))
+            with self._working, _scratch() as scratch:
+                last = self._make(task, emit, cancel, Path(scratch))
         except I2VError as error:
-            emit({"type": "error", "error": _error_json(error)})
+            last = {"type": "error", "error": error_json(error)}
         except MemoryError as error:
             log.exception("out of memory")
-            emit({"type": "error", "error": _error_json(OutOfMemory(f"host memory: {error}"))})
+            last = {"type": "error", "error": error_json(OutOfMemory(f"host memory: {error}"))}
         except Exception as error:
             log.exception("the runner failed in a way that it does not declare")
             failure = RunnerError(f"{type(error).__name__}: {error}")
-            emit({"type": "error", "error": _error_json(failure)})
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            last = {"type": "error", "error": error_json(failure)}
+        emit(last)
 
     def _make(
         self, task: ClipTask, emit: Callable[[Event], None], cancel: threading.Event, scratch: Path
@@ -216,21 +222,9 @@ class RankProcess:
         monitor.stage(Stage.ENCODING_INPUT)
         request = self._request(task)
         result = self._runner.generate(request, monitor)
-        encoded = encode_clip(result.frames, request.plan.effective, scratch)
+        encoded = encode_clip(result.frames, request.plan.effective, scratch, on_frame=monitor.frame)
         monitor.stage(Stage.STORING)
-        media = {}
-        for variant, path, kind in (
-            ("video", encoded.video, "video/mp4"),
-            ("thumbnail", encoded.thumbnail, "image/jpeg"),
-            ("spritesheet", encoded.spritesheet, "image/jpeg"),
-        ):
-            stored = self._media.put_file(clip_key(task.job_id, task.fence, variant), path, kind)
-            media[variant] = {
-                "key": stored.key,
-                "bytes": stored.bytes,
-                "sha256": stored.sha256,
-                "content_type": kind,
-            }
+        media = self._store_media(task, encoded)
         monitor.close()
         effective = request.plan.effective
         return {
@@ -247,6 +241,27 @@ class RankProcess:
                 "seconds": encoded.seconds,
             },
         }
+
+    def _store_media(self, task: ClipTask, encoded: Encoded) -> dict[str, dict[str, Any]]:
+        """All variants, or none: what was stored before one failed is removed again."""
+        media: dict[str, dict[str, Any]] = {}
+        try:
+            for variant, path, kind in (
+                ("video", encoded.video, "video/mp4"),
+                ("thumbnail", encoded.thumbnail, "image/jpeg"),
+                ("spritesheet", encoded.spritesheet, "image/jpeg"),
+            ):
+                stored = self._media.put_file(clip_key(task.job_id, task.fence, variant), path, kind)
+                media[variant] = {
+                    "key": stored.key,
+                    "bytes": stored.bytes,
+                    "sha256": stored.sha256,
+                    "content_type": kind,
+                }
+        except MediaUnavailable:
+            self._media.delete([stored["key"] for stored in media.values()])
+            raise
+        return media
 
     def _request(self, task: ClipTask) -> RunRequest:
         return RunRequest(
@@ -284,6 +299,11 @@ class RankProcess:
         return None
 
 
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    """A directory that goes with the clip; one that cannot be emptied does not spoil the clip."""
+    return tempfile.TemporaryDirectory(prefix="i2v-", ignore_cleanup_errors=True)
+
+
 def _device() -> str:
     """`cuda` when Ray gave this process a GPU, else `cpu`."""
     return "cuda" if ray.is_initialized() and ray.get_gpu_ids() and _cuda() else "cpu"
@@ -293,15 +313,6 @@ def _cuda() -> bool:
     import torch
 
     return bool(torch.cuda.is_available())
-
-
-def _error_json(error: I2VError) -> dict[str, Any]:
-    return {
-        "code": error.code,
-        "message": error.message,
-        "param": error.param,
-        "disposition": error.disposition.value,
-    }
 
 
 Rank = ray.remote(max_restarts=0, max_concurrency=4)(RankProcess)

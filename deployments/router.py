@@ -7,15 +7,20 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ray import serve
-from ray.exceptions import RayError
-from ray.serve.exceptions import RayServeException
+from ray.exceptions import ActorUnavailableError, RayError
+from ray.serve.exceptions import (
+    BackPressureError,
+    DeploymentUnavailableError,
+    RayServeException,
+    ReplicaUnavailableError,
+)
 from ray.serve.handle import DeploymentHandle
 
 from deployments.discovery import MODEL_DEPLOYMENT, model_pools
 from deployments.wiring import job_store, media_store, route_engine
-from router.dispatch import Dispatcher, Taken, WorkerLost
+from router.dispatch import Dispatcher
 from router.jobs.records import PoolRecord
+from router.launching import Taken, WorkerLost
 from router.settings import Settings
 
 
@@ -26,18 +31,38 @@ class ServeLauncher:
         self._handles: dict[str, DeploymentHandle[Any]] = {}
 
     async def pools(self) -> Sequence[PoolRecord]:
-        """Applications that run models, as Serve reports them."""
-        return await model_pools()
+        """Applications that run models, as Serve reports them. Raises `ConnectionError` when it does not."""
+        try:
+            return await model_pools()
+        except (RayError, RayServeException, TimeoutError) as error:
+            raise ConnectionError(f"Serve does not tell its applications: {type(error).__name__}") from error
 
     async def launch(self, pool: str, job_id: str, fence: int) -> Taken:
-        """Call `run` on some replica of the pool and wait for it to be done."""
+        """Call `run` on some replica of the pool and wait for it to be done.
+
+        Raises:
+            WorkerLost: the replica died, or its `run` failed.
+        """
+        handle = self._handles.get(pool)
+        if handle is None:
+            # Not `serve.get_deployment_handle`: it blocks the loop to ask whether the pool exists, and gives
+            # out a cached handle that goes on refusing calls after its application was deleted and made anew.
+            handle = self._handles[pool] = DeploymentHandle(MODEL_DEPLOYMENT, pool)
+        response = handle.run.remote(job_id, fence)
         try:
-            handle = self._handles.get(pool)
-            if handle is None:
-                handle = self._handles[pool] = serve.get_deployment_handle(MODEL_DEPLOYMENT, pool)
-            answer = await handle.run.remote(job_id, fence)
-        except (KeyError, RayError, RayServeException) as error:
+            answer = await response
+        except asyncio.CancelledError:
+            response.cancel()
+            raise
+        except DeploymentUnavailableError:
             self._handles.pop(pool, None)
+            return Taken(taken=False, reason=f"pool {pool} cannot be called")
+        except (BackPressureError, ReplicaUnavailableError) as error:
+            return Taken(taken=False, reason=f"pool {pool}: {type(error).__name__}")
+        except ActorUnavailableError:
+            # The network failed, not the replica: it goes on and beats, or its lease runs out.
+            return Taken(taken=True, reason=f"pool {pool}: contact lost")
+        except (RayError, RayServeException) as error:
             raise WorkerLost(f"pool {pool}: {type(error).__name__}") from error
         return Taken(bool(answer["taken"]), str(answer["reason"]))
 

@@ -6,9 +6,9 @@ a third of the time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol
 
 from models.types import (
     CameraMove,
@@ -180,20 +180,10 @@ class Prediction(NamedTuple):
 
 
 class Score(NamedTuple):
-    """One scorer's word on one candidate: value in [0, 1] (clamped) and why.
-
-    `told` is the reason itself, or a function that words it from `about` when somebody reads it: most scores
-    of a decision are never read.
-    """
+    """One scorer's word on one candidate: value in [0, 1] (clamped) and why."""
 
     value: float
-    told: str | Callable[[Any], str]
-    about: Any = None
-
-    @property
-    def reason(self) -> str:
-        """Why, in words."""
-        return self.told if isinstance(self.told, str) else self.told(self.about)
+    reason: str
 
 
 class Candidate(NamedTuple):
@@ -213,18 +203,29 @@ class Candidate(NamedTuple):
         return f"{self.card.id}/{self.offer.id}/{self.mode.name}@{self.pool.name}x{self.gpus}"
 
 
+class Column(NamedTuple):
+    """A scorer of the profile with its weight."""
+
+    scorer: Scorer
+    weight: float
+
+
 class Scored(NamedTuple):
-    """A candidate with its utility and its scores, one for each of `columns` (scorer name, weight)."""
+    """A candidate with its utility and the value that each of `columns` gave it."""
 
     candidate: Candidate
     utility: float
-    marks: tuple[Score, ...]
-    columns: tuple[tuple[str, float], ...]
+    values: tuple[float, ...]
+    columns: tuple[Column, ...]
+    request: RouteRequest
 
     @property
     def scores(self) -> dict[str, tuple[Score, float]]:
-        """By scorer name: the score and its weight in the profile."""
-        return {name: (mark, weight) for mark, (name, weight) in zip(self.marks, self.columns, strict=True)}
+        """By scorer name: the score and its weight in the profile. Worded now: few are ever read."""
+        return {
+            scorer.name: (Score(value, scorer.explain(self.request, self.candidate)), weight)
+            for value, (scorer, weight) in zip(self.values, self.columns, strict=True)
+        }
 
 
 class Rejected(NamedTuple):
@@ -282,12 +283,16 @@ class CandidateFilter(Protocol):
 
 
 class Scorer(Protocol):
-    """Scores all candidates at once, so that it may compare them. One Score per candidate, in order."""
+    """Values all candidates at once, so that it may compare them; explains a single one when asked."""
 
     name: ClassVar[str]
 
-    def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> Sequence[Score]:
-        """One score per candidate, in order."""
+    def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> Sequence[float]:
+        """A value in [0, 1] (clamped) for each candidate, in order."""
+        ...
+
+    def explain(self, request: RouteRequest, candidate: Candidate) -> str:
+        """Why the candidate has its value, in words with figures."""
         ...
 
 

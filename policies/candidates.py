@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from models.gpus import GpuType
     from models.types import ClipPlan, ClipWish, Framing, Size
     from policies.base import Pool
-    from policies.geometry import Tolerance
-    from policies.lengths import Length
+    from policies.geometry import Lasting, Tolerance
 
 HOSTED = frozenset({"replicate", "fal", "vendor"})
 """Backends that run on somebody else's machines: no GPU type of ours, no degree."""
@@ -39,11 +38,11 @@ DEGREES = (1, 2, 4, 8)
 
 MOST_SHEETS = 512
 """Plans are kept for that many pairs of photograph shape and wish (20 kB each for fifty cards)."""
-MOST_PRICED = 1024
-"""Estimates are kept for that many shapes and pools of a mode (0.5 kB each)."""
-MOST_WISHES = 256
+MOST_PRICED = 2048
+"""Estimates are kept for that many shapes and pools of a mode (0.3 kB each)."""
+MOST_WISHES = 128
 """What plans share is kept for that many wishes."""
-MOST_MADE = 1024
+MOST_MADE = 512
 """Clips of one wish that are kept (1 kB each)."""
 MOST_SHAPES = 65_536
 """Shapes are told apart for that many at a time."""
@@ -106,7 +105,7 @@ class PlanKey(NamedTuple):
 class Lengths:
     """What plans of one wish share whatever the photograph's shape."""
 
-    lengths: list[Length | None]
+    lengths: list[Lasting | None]
     """By number of limits; None where nobody has asked yet."""
     sizes: dict[int, Size] = field(default_factory=dict)
     """By number of limits, where a size was asked: the photograph has no say in it."""
@@ -176,7 +175,7 @@ class Candidates:
                 length = shared.lengths[row.limits] = plan_length(
                     mode, wish, key.tolerance, default_seconds=key.default_seconds, whole=key.whole
                 )
-            plan = plan_made(mode, wish, key.tolerance, size, length, laid, whole=key.whole)
+            plan = plan_made(mode, wish, key.tolerance, size, length, laid)
             made = plan if isinstance(plan, str) else Planned(plan, self._number(plan))
             _make_room(shared.made, MOST_MADE)
             shared.made[row.limits, size.width, size.height] = made

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from models.errors import ConfigError
 from models.types import Objective
 from policies.advice import advise
-from policies.base import Candidate, Decision, Rejected, Score, Scored
+from policies.base import Candidate, Decision, Rejected, Scored
 from policies.candidates import Candidates, PlanKey, predict
 from policies.counter import counter_offers as find_counter_offers
 from policies.durations import default_seconds
@@ -158,21 +158,23 @@ class Engine:
         any_kept = False
         furthest: tuple[float, ...] = ()
         out: tuple[str, str] | None = None
-        deadline_s = request.deadline_s
-        quality = preference(entry.card.quality.elo, profile.reference_elo)
+        card, offer, mode, plan = entry.card, entry.offer, row.mode, planned.plan
+        quality = preference(card.quality.elo, profile.reference_elo)
         for pool, wait in serving.pools:
+            gang = pool.gang_size
             for gpus in entry.degrees:
-                if gpus > pool.gang_size:
+                if gpus > gang:
                     break
                 priced = self._candidates.priced(entry, row, planned, pool, gpus)
-                prediction = predict(priced, pool, wait, quality, deadline_s, entry.priced_by_gpu)
-                made = Candidate(entry.card, entry.offer, row.mode, planned.plan, gpus, pool, prediction)
-                for place, (name, reject) in enumerate(profile.candidate_filters):
+                prediction = predict(priced, pool, wait, quality, request.deadline_s, entry.priced_by_gpu)
+                made = Candidate(card, offer, mode, plan, gpus, pool, prediction)
+                for name, reject in profile.candidate_filters:
                     reason = reject(request, made)
                     if reason is not None:
-                        near = (place, *_nearness(request, made))
-                        if near > furthest:
-                            furthest, out = near, (name, reason)
+                        if not any_kept:
+                            near = (profile.place[name], *_nearness(request, made))
+                            if near > furthest:
+                                furthest, out = near, (name, reason)
                         break
                 else:
                     kept.append(made)
@@ -219,16 +221,18 @@ def _nearness(request: RouteRequest, made: Candidate) -> tuple[float, float]:
 
 
 def _score(profile: Profile, request: RouteRequest, kept: Sequence[Candidate]) -> list[Scored]:
-    columns = tuple((scorer.name, weight) for scorer, weight in profile.scorers)
-    marks = [
-        [mark if 0.0 <= mark[0] <= 1.0 else _clamped(mark) for mark in scorer.score(request, kept)]
-        for scorer, _ in profile.scorers
+    columns = profile.scorers
+    values = [_clamped(scorer.score(request, kept)) for scorer, _ in columns]
+    return [
+        Scored(made, 0.0, row, columns, request)
+        for made, row in zip(kept, zip(*values, strict=True), strict=True)
     ]
-    return [Scored(made, 0.0, row, columns) for made, row in zip(kept, zip(*marks, strict=True), strict=True)]
 
 
-def _clamped(mark: Score) -> Score:
-    return mark._replace(value=1.0 if mark.value > 1.0 else 0.0)
+def _clamped(values: Sequence[float]) -> Sequence[float]:
+    if min(values) >= 0.0 and max(values) <= 1.0:
+        return values
+    return [min(1.0, max(0.0, value)) for value in values]
 
 
 def _fallbacks(ordered: Sequence[Scored], most: int) -> tuple[Scored, ...]:

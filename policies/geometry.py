@@ -42,6 +42,21 @@ DEFAULT_SECONDS = 5.0
 """Duration when none is asked: the native length of most models (81 frames at 16 fps, 121 at 24)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """The part of a plan that the photograph has no say in.
+
+    Attributes:
+        length: Frames, segments, interpolation.
+        far: Why it is too far from the wish; None when it is near.
+        told: What gave way.
+    """
+
+    length: Length
+    far: str | None
+    told: tuple[str, ...]
+
+
 def plan_clip(
     mode: Mode,
     photo: Size,
@@ -66,16 +81,15 @@ def plan_clip(
     size = nearest_size(mode.sizes, photo, wish.size)
     if size is None:
         return no_size(mode, photo, wish)
-    length = plan_length(mode, wish, tolerance, default_seconds=default_seconds, whole=whole)
-    laid = framing(photo, size, tolerance.crop_at_least)
-    return plan_made(mode, wish, tolerance, size, length, laid, whole=whole)
+    lasting = plan_length(mode, wish, tolerance, default_seconds=default_seconds, whole=whole)
+    return plan_made(mode, wish, tolerance, size, lasting, framing(photo, size, tolerance.crop_at_least))
 
 
 def plan_length(
     mode: Mode, wish: ClipWish, tolerance: Tolerance, *, default_seconds: float, whole: bool
-) -> Length:
-    """The part of a plan that the photograph has no say in."""
-    return nearest_length(
+) -> Lasting:
+    """The nearest length, and how it differs from the wish."""
+    length = nearest_length(
         mode,
         wish.seconds,
         wish.fps,
@@ -85,30 +99,31 @@ def plan_length(
         min_seconds=tolerance.min_seconds,
         min_fps=tolerance.min_fps,
     )
+    return Lasting(length, _too_short(wish, length, tolerance), _length_told(mode, wish, length, whole=whole))
 
 
 def plan_made(
-    mode: Mode,
-    wish: ClipWish,
-    tolerance: Tolerance,
-    size: Size,
-    length: Length,
-    laid: Framing,
-    *,
-    whole: bool,
+    mode: Mode, wish: ClipWish, tolerance: Tolerance, size: Size, lasting: Lasting, laid: Framing
 ) -> ClipPlan | str:
     """The plan of a frame size and a length, or the reason why they are too far from the wish."""
     cut = even(size)
-    far = _too_far(mode, wish, cut, length, tolerance)
-    if far is not None:
-        return far
+    told = lasting.told
+    if wish.size is not None and wish.size != cut:
+        words = _size_words(mode, wish.size, cut)
+        far = _too_small(wish.size, cut, tolerance)
+        if far is not None:
+            return f"{words}: {far}"
+        told = (words, *told)
+    if lasting.far is not None:
+        return lasting.far
+    length = lasting.length
     return ClipPlan(
         effective=Geometry(cut.width, cut.height, length.frames, length.fps),
         native=Geometry(size.width, size.height, length.native, length.native_fps),
         framing=laid,
         segments=length.segments,
         interpolation=length.interpolation,
-        gave_way=_gave_way(mode, wish, cut, length, whole=whole),
+        gave_way=told,
     )
 
 
@@ -135,17 +150,16 @@ def sizes_text(mode: Mode) -> str:
     return f"up to {mode.sizes.pixels / 1e6:.2f} megapixels in steps of {mode.sizes.multiple}"
 
 
-def _too_far(mode: Mode, wish: ClipWish, size: Size, length: Length, tolerance: Tolerance) -> str | None:
-    asked = wish.size
-    if asked is not None and asked != size:
-        if overlap(asked.aspect, size.aspect) < tolerance.min_aspect:
-            return f"{_size_words(mode, asked, size)}: another shape than asked"
-        share = sqrt(size.pixels / asked.pixels)
-        if share < tolerance.min_resolution:
-            return (
-                f"{_size_words(mode, asked, size)}: {share:.0%} of the asked linear resolution, "
-                f"below {tolerance.min_resolution:.0%}"
-            )
+def _too_small(asked: Size, size: Size, tolerance: Tolerance) -> str | None:
+    if overlap(asked.aspect, size.aspect) < tolerance.min_aspect:
+        return "another shape than asked"
+    share = sqrt(size.pixels / asked.pixels)
+    if share < tolerance.min_resolution:
+        return f"{share:.0%} of the asked linear resolution, below {tolerance.min_resolution:.0%}"
+    return None
+
+
+def _too_short(wish: ClipWish, length: Length, tolerance: Tolerance) -> str | None:
     if wish.seconds is not None and length.seconds < tolerance.min_seconds * wish.seconds:
         return (
             f"{_seconds_words(wish.seconds, length)}: {length.seconds / wish.seconds:.0%} of the asked "
@@ -159,10 +173,8 @@ def _too_far(mode: Mode, wish: ClipWish, size: Size, length: Length, tolerance: 
     return None
 
 
-def _gave_way(mode: Mode, wish: ClipWish, size: Size, length: Length, *, whole: bool) -> tuple[str, ...]:
+def _length_told(mode: Mode, wish: ClipWish, length: Length, *, whole: bool) -> tuple[str, ...]:
     told = []
-    if wish.size is not None and wish.size != size:
-        told.append(_size_words(mode, wish.size, size))
     if wish.seconds is not None and length.frames != max(1, round(wish.seconds * length.fps)):
         if whole:
             told.append(

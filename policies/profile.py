@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from models.errors import ConfigError
 from models.sheets import describe, read_sheet
+from policies.base import Column
 from policies.geometry import Tolerance
 from policies.registry import Registry, discover
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from models.card import Card, Offer
-    from policies.base import Candidate, Picker, RouteRequest, Scorer
+    from policies.base import Candidate, Picker, RouteRequest
 
     OfferReject = Callable[[RouteRequest, Card, Offer], str | None]
     CandidateReject = Callable[[RouteRequest, Candidate], str | None]
@@ -40,6 +41,7 @@ class Profile:
         summary: One sentence for people.
         offer_filters: Cheap filters on card and offer, by name, in order.
         candidate_filters: Filters on planned candidates, by name, in order.
+        place: Of each candidate filter in that order, by name.
         scorers: Each with its weight.
         picker: Orders what is left.
         tolerance: How far from the asked clip an answer may be.
@@ -51,7 +53,8 @@ class Profile:
     summary: str
     offer_filters: tuple[tuple[str, OfferReject], ...]
     candidate_filters: tuple[tuple[str, CandidateReject], ...]
-    scorers: tuple[tuple[Scorer, float], ...]
+    place: Mapping[str, int]
+    scorers: tuple[Column, ...]
     picker: Picker
     tolerance: Tolerance
     reference_elo: float
@@ -120,8 +123,9 @@ def parse_profile(content: object, where: str, registry: Registry | None = None)
         summary=sheet.summary,
         offer_filters=tuple((f.name, f.reject_offer) for f in filters if hasattr(f, "reject_offer")),
         candidate_filters=tuple((f.name, f.reject) for f in filters if hasattr(f, "reject")),
+        place={f.name: at for at, f in enumerate(filters)},
         scorers=tuple(
-            (known.build("scorer", use.use, use.parameters, f"{where}: scorers"), use.weight)
+            Column(known.build("scorer", use.use, use.parameters, f"{where}: scorers"), use.weight)
             for use in sheet.scorers
         ),
         picker=known.build("picker", sheet.picker.use, sheet.picker.parameters, f"{where}: picker"),

@@ -1,4 +1,4 @@
-"""One word for neighbours that share what it is about: candidates stand in the order of cards and plans."""
+"""One value for neighbours that share what it is about: candidates stand in the order of cards and plans."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ if TYPE_CHECKING:
 
     from models.card import Card
     from models.types import ClipPlan
-    from policies.base import Candidate, Score
+    from policies.base import Candidate
 
 
-def once_per_card(candidates: Sequence[Candidate], word: Callable[[Card], Score]) -> list[Score]:
-    """A score for each candidate, found once for neighbours of one card."""
-    scores: list[Score] = []
+def once_per_card(candidates: Sequence[Candidate], value: Callable[[Card], float]) -> list[float]:
+    """A value for each candidate, found once for neighbours of one card."""
+    values: list[float] = []
     last: Card | None = None
     for candidate in candidates:
         card = candidate.card
         if card is not last:
-            last, score = card, word(card)
-        scores.append(score)
-    return scores
+            last, found = card, value(card)
+        values.append(found)
+    return values
 
 
-def once_per_plan(candidates: Sequence[Candidate], word: Callable[[ClipPlan], Score]) -> list[Score]:
-    """A score for each candidate, found once for neighbours of one plan."""
-    scores: list[Score] = []
+def once_per_plan(candidates: Sequence[Candidate], value: Callable[[ClipPlan], float]) -> list[float]:
+    """A value for each candidate, found once for neighbours of one plan."""
+    values: list[float] = []
     last: ClipPlan | None = None
     for candidate in candidates:
         plan = candidate.plan
         if plan is not last:
-            last, score = plan, word(plan)
-        scores.append(score)
-    return scores
+            last, found = plan, value(plan)
+        values.append(found)
+    return values

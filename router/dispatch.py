@@ -11,57 +11,38 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import replace
 
-from models.errors import I2VError, JobNotFound, StaleFence, StoreUnavailable
-from policies.base import Decision, Fleet, Pool, RouteRequest, Scored
+from models.errors import I2VError, StoreUnavailable
+from policies.base import Decision, Fleet, RouteRequest, Scored
 from policies.engine import Engine
 from policies.render import candidate_json, decision_json, plan_json
+from router.board import Board, broken_pools, free_slots
 from router.engine import route_request_from_job
-from router.fleet import build_fleet
-from router.jobs.records import Attempt, Job, PoolRecord, Worker
+from router.fleet import build_fleet, remembered_workers
+from router.flights import Flights
+from router.jobs.records import Attempt, Job
 from router.jobs.store import JobStore
+from router.launching import Launcher
 from router.media import MediaStore
+from router.outage import Outage
+from router.purging import purge
 
 log = logging.getLogger("i2v.dispatch")
 
 TICK_S = 0.5
 """Without a nudge the queue is looked at twice a second."""
+BREATH_S = 0.02
+"""However many nudges come, fifty ticks a second are enough; and the loop rests as long as a tick took, so that
+a long queue takes half a core and no more."""
 HOUSEKEEPING_S = 1.0
 """Leases, expiry and the table of pools."""
 PURGE_S = 60.0
-MAX_FALLBACKS = 5
-
-
-class WorkerLost(Exception):
-    """The process that had taken (or would have taken) the job is gone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What a worker answered: whether it took the job, and why not."""
-
-    taken: bool
-    reason: str = ""
-
-
-class Launcher(Protocol):
-    """How the dispatcher reaches workers; `deployments.router` does it through Serve handles."""
-
-    async def pools(self) -> Sequence[PoolRecord]:
-        """The applications that run models now."""
-        ...
-
-    async def launch(self, pool: str, job_id: str, fence: int) -> Taken:
-        """Hand a claimed job to a pool; returns when the worker is done with it.
-
-        Raises:
-            WorkerLost: the worker died, or the pool is gone.
-        """
-        ...
+THOROUGH_S = 5.0
+"""With no room anywhere the queue is still decided this often: what no pool can ever take must not wait."""
+MAX_FAULTS = 20
+"""Ticks in a row that may fail for an undeclared reason before the loop ends (and Serve replaces it)."""
+REASONS_TOLD = 8
 
 
 class Dispatcher:
@@ -76,23 +57,43 @@ class Dispatcher:
         self._launcher = launcher
         self._lease_s = lease_s
         self._wake = asyncio.Event()
-        self._flights: set[asyncio.Task[None]] = set()
-        self._kept_house = 0.0
-        self._purged = 0.0
+        self._flights = Flights(store=store, launcher=launcher, lease_s=lease_s, landed=self.nudge)
+        self._outage = Outage(lease_s)
+        self._kept_house = float("-inf")
+        self._purged = float("-inf")
+        self._looked = float("-inf")
+        self._purging: asyncio.Task[None] | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """How many handed-out jobs have not come back."""
+        return len(self._flights)
 
     def nudge(self) -> None:
         """Something changed: look at the queue now."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Tick for ever. A store that is away is waited for; any other fault of a tick is logged."""
+        """Tick for ever. A store that is away is waited for; any other fault of a tick is logged.
+
+        Raises:
+            Exception: the last one of `MAX_FAULTS` undeclared faults in a row.
+        """
+        faults = 0
         while True:
+            began = time.monotonic()
             try:
                 await self.tick()
-            except (StoreUnavailable, ConnectionError) as error:
+            except StoreUnavailable as error:
                 log.warning("tick skipped: %s", error)
-            except I2VError:
+            except Exception:
+                faults += 1
                 log.exception("tick failed")
+                if faults >= MAX_FAULTS:
+                    raise
+            else:
+                faults = 0
+            await asyncio.sleep(max(BREATH_S, time.monotonic() - began))
             try:
                 await asyncio.wait_for(self._wake.wait(), TICK_S)
             except TimeoutError:
@@ -100,54 +101,128 @@ class Dispatcher:
             finally:
                 self._wake.clear()
 
+    async def close(self) -> None:
+        """Stop waiting for workers; what they have begun goes on."""
+        if self._purging is not None:
+            self._purging.cancel()
+        await self._flights.close()
+
     async def tick(self) -> int:
-        """One look at everything; returns how many jobs were handed out."""
-        now = time.monotonic()
-        if now - self._kept_house >= HOUSEKEEPING_S:
-            self._kept_house = now
-            await self._store.publish_pools(await self._launcher.pools())
-            await self._store.reap()
-        if now - self._purged >= PURGE_S:
-            self._purged = now
-            await self._purge()
+        """One look at everything; returns how many jobs were handed out.
+
+        Raises:
+            StoreUnavailable: the job store is away.
+        """
+        try:
+            handed = await self._tick()
+        except StoreUnavailable:
+            self._outage.began()
+            raise
+        self._outage.ended()
+        return handed
+
+    async def _tick(self) -> int:
+        await self._keep_house()
+        pools, running = await self._store.pools(), await self._store.running()
+        self._flights.review(running)
+        await self._flights.recall(pools, time.time())
         queued = await self._store.queued()
         if not queued:
             return 0
-        pools = await self._store.pools()
         workers = await self._store.workers()
         running = await self._store.running()
-        fleet = build_fleet(pools, workers, running, (), await self._store.calibrations(), now=time.time())
-        room = free_slots(pools, workers, running, waiting=len(queued))
+        fleet = build_fleet(
+            pools,
+            workers,
+            running,
+            (),
+            await self._store.calibrations(),
+            remembered=await remembered_workers(self._store),
+            now=time.time(),
+        )
+        board = Board(fleet, free_slots(pools, workers, running, waiting=len(queued)), broken_pools(workers))
+        board.rest(self._flights.resting())
+        thorough = time.monotonic() - self._looked >= THOROUGH_S
+        if thorough:
+            self._looked = time.monotonic()
         handed = 0
         for job in queued:
-            if not any(room.values()):
+            if board.full and not thorough:
                 break
-            fleet, taken = await self._place(job, fleet, room)
-            handed += taken
+            handed += await self._place(job, board)
+            # A long queue is decided without holding up renewals and health checks.
+            await asyncio.sleep(0)
         return handed
 
-    async def _place(self, job: Job, fleet: Fleet, room: Counter[str]) -> tuple[Fleet, int]:
-        """Decide one job; claim and launch it when its pool has room. Returns the fleet as it is then."""
-        request = route_request_from_job(job, fleet.now)
-        decision = self._decide(job, request, fleet)
-        if decision.chosen is None and request.deadline_s is not None:
-            # The deadline was promised in good faith and cannot be met any more: late is better than never.
-            decision = self._decide(job, replace(request, deadline_s=None), fleet)
+    async def _keep_house(self) -> None:
+        now = time.monotonic()
+        if now - self._kept_house < HOUSEKEEPING_S:
+            return
+        self._kept_house = now
+        try:
+            seen = await self._launcher.pools()
+        except ConnectionError as error:
+            log.warning("pools are as last seen: %s", error)
+        else:
+            await self._store.publish_pools(seen)
+        if not self._outage.grace:
+            await self._store.reap()
+        if now - self._purged >= PURGE_S and self._purging is None:
+            self._purged = now
+            self._purging = asyncio.create_task(self._purge(), name="purge")
+
+    async def _purge(self) -> None:
+        """Beside the ticks: deleting thousands of objects takes minutes."""
+        try:
+            await purge(self._store, self._media)
+        except StoreUnavailable as error:
+            log.warning("the purge goes on later: %s", error)
+        except Exception:
+            log.exception("the purge failed")
+        finally:
+            self._purging = None
+
+    # --- one job ----------------------------------------------------------------------------------
+
+    async def _place(self, job: Job, board: Board) -> int:
+        """Decide one job; claim and launch it when its pool has room. Returns 1 when it was handed out.
+
+        A job that cannot even be decided ends with the reason: it must not stop those behind it.
+        """
+        try:
+            decision = self._decide(job, board.fleet)
+        except I2VError as error:
+            log.warning("job %s cannot be routed: %s", job.id, error)
+            await self._give_up(job, error.code, error.message)
+            return 0
+        except Exception as error:
+            log.exception("job %s cannot be routed", job.id)
+            await self._give_up(job, I2VError.code, f"the request cannot be routed: {type(error).__name__}")
+            return 0
         chosen = decision.chosen
         if chosen is None:
-            await self._no_candidate(job, decision, fleet)
-            return fleet, 0
-        pool = chosen.candidate.pool
-        if room[pool.name] < 1:
-            return _promise(fleet, pool.name, chosen.candidate.prediction.seconds), 0
+            await self._no_candidate(job, decision, board)
+            return 0
+        pool, seconds = chosen.candidate.pool.name, chosen.candidate.prediction.seconds
+        if board.room[pool] < 1:
+            board.promise(pool, seconds)
+            return 0
         attempt = await self._claim(job, decision, chosen)
         if attempt is None:
-            return fleet, 0
-        room[pool.name] -= 1
-        self._launch(attempt)
-        return _occupy(fleet, pool.name, chosen.candidate.prediction.seconds), 1
+            return 0
+        board.occupy(pool, seconds)
+        self._flights.launch(attempt, job.expires_at)
+        return 1
 
-    def _decide(self, job: Job, request: RouteRequest, fleet: Fleet) -> Decision:
+    def _decide(self, job: Job, fleet: Fleet) -> Decision:
+        request = route_request_from_job(job, fleet.now)
+        decision = self._ask(job, request, fleet)
+        if decision.chosen is None and request.deadline_s is not None:
+            # The deadline was promised in good faith and cannot be met any more: late is better than never.
+            return self._ask(job, replace(request, deadline_s=None), fleet)
+        return decision
+
+    def _ask(self, job: Job, request: RouteRequest, fleet: Fleet) -> Decision:
         return self._engine.decide(request, fleet, counter_offers=False, exclude=frozenset(job.excluded))
 
     async def _claim(self, job: Job, decision: Decision, chosen: Scored) -> Attempt | None:
@@ -170,110 +245,15 @@ class Dispatcher:
             lease_s=self._lease_s,
         )
 
-    async def _no_candidate(self, job: Job, decision: Decision, fleet: Fleet) -> None:
+    async def _no_candidate(self, job: Job, decision: Decision, board: Board) -> None:
         """Nothing can take the job now. It waits if a sick pool could, and fails if none ever could."""
-        healed = replace(fleet, pools=tuple(replace(p, healthy=True) for p in fleet.pools))
-        request = route_request_from_job(job, fleet.now)
-        again = self._decide(job, replace(request, deadline_s=None), healed)
-        if again.chosen is not None or not fleet.pools:
+        if not board.fleet.pools or self._decide(job, board.healed).chosen is not None:
             return
-        reasons = "; ".join(f"{row.model}/{row.offer}: {row.reason}" for row in decision.rejected[:8])
         refused = f" Refused by {', '.join(job.excluded)}." if job.excluded else ""
-        message = f"No model can make this clip.{refused} {reasons}"
-        await self._quietly(self._store.fail_queued(job.id, error={"code": "no_route", "message": message}))
+        reasons = "; ".join(
+            f"{row.model}/{row.offer}: {row.reason}" for row in decision.rejected[:REASONS_TOLD]
+        )
+        await self._give_up(job, "no_route", f"No model can make this clip.{refused} {reasons}")
 
-    # --- flights ----------------------------------------------------------------------------------
-
-    def _launch(self, attempt: Attempt) -> None:
-        flight = asyncio.create_task(self._fly(attempt), name=f"{attempt.job_id}#{attempt.fence}")
-        self._flights.add(flight)
-        flight.add_done_callback(self._landed)
-
-    def _landed(self, flight: asyncio.Task[None]) -> None:
-        self._flights.discard(flight)
-        self._wake.set()
-        if not flight.cancelled() and (error := flight.exception()) is not None:
-            log.error("flight %s failed", flight.get_name(), exc_info=error)
-
-    async def _fly(self, attempt: Attempt) -> None:
-        """Hand one claimed job over and see that it is either taken or given back."""
-        job_id, fence = attempt.job_id, attempt.fence
-        renewing = asyncio.create_task(self._renew(job_id, fence))
-        try:
-            answer = await self._launcher.launch(attempt.pool, job_id, fence)
-        except WorkerLost as error:
-            await self._bury(job_id, fence, str(error))
-            return
-        finally:
-            renewing.cancel()
-        if not answer.taken:
-            await self._quietly(self._store.release(job_id, fence, answer.reason))
-
-    async def _bury(self, job_id: str, fence: int, reason: str) -> None:
-        """The worker is dead: its attempt is lost and its slot counts no more (a live one registers again)."""
-        attempt = (await self._store.attempts(job_id))[-1]
-        if attempt.fence == fence and attempt.worker is not None:
-            await self._quietly(self._store.deregister(attempt.worker))
-        await self._quietly(self._store.lose(job_id, fence, reason))
-
-    async def _renew(self, job_id: str, fence: int) -> None:
-        """While no worker has begun (a cold start), the dispatcher keeps the lease."""
-        while True:
-            await asyncio.sleep(self._lease_s / 3)
-            try:
-                await self._store.renew(job_id, fence, self._lease_s)
-            except (StaleFence, JobNotFound):
-                return
-            except StoreUnavailable as error:
-                log.warning("renewal of %s missed: %s", job_id, error)
-
-    async def _quietly(self, write: Any) -> None:
-        """A write about an attempt that may have ended by itself; the reaper does what fails here."""
-        try:
-            await write
-        except (StaleFence, JobNotFound):
-            return
-        except StoreUnavailable as error:
-            log.warning("left to the reaper: %s", error)
-
-    async def _purge(self) -> None:
-        """Delete from the media store what jobs no longer need."""
-        while keys := await self._store.garbage():
-            await asyncio.to_thread(self._media.delete, keys)
-            await self._store.forget_garbage(keys)
-
-
-def free_slots(
-    pools: Sequence[PoolRecord], workers: Sequence[Worker], running: Sequence[Attempt], *, waiting: int
-) -> Counter[str]:
-    """How many more jobs each pool may be handed now.
-
-    Ready slots less attempts in hand; one more while the pool may still grow and no call of ours waits in it,
-    since Serve scales on calls that wait (from zero, and upwards when all replicas are busy).
-    """
-    slots: Counter[str] = Counter()
-    live: Counter[str] = Counter()
-    for worker in workers:
-        if worker.state in {"ready", "broken"}:
-            slots[worker.pool] += worker.slots
-        live[worker.pool] += 1
-    held: Counter[str] = Counter(attempt.pool for attempt in running)
-    room: Counter[str] = Counter()
-    for pool in pools:
-        free = slots[pool.name] - held[pool.name]
-        grows = live[pool.name] < pool.max_replicas and held[pool.name] <= slots[pool.name]
-        room[pool.name] = max(free, 1 if grows and waiting else 0, 0)
-    return room
-
-
-def _occupy(fleet: Fleet, name: str, seconds: float) -> Fleet:
-    return _change(fleet, name, lambda pool: replace(pool, busy_seconds=(*pool.busy_seconds, seconds)))
-
-
-def _promise(fleet: Fleet, name: str, seconds: float) -> Fleet:
-    return _change(fleet, name, lambda pool: replace(pool, queued_seconds=pool.queued_seconds + seconds))
-
-
-def _change(fleet: Fleet, name: str, change: Any) -> Fleet:
-    pools: tuple[Pool, ...] = tuple(change(pool) if pool.name == name else pool for pool in fleet.pools)
-    return replace(fleet, pools=pools)
+    async def _give_up(self, job: Job, code: str, message: str) -> None:
+        await self._store.fail_queued(job.id, error={"code": code, "message": message})

@@ -11,11 +11,14 @@ from policies.base import Fleet, Pool
 from router.jobs.records import Attempt, Calibration, Job, PoolRecord, Worker
 from router.jobs.store import JobStore
 
+PROCESS_START_S = 6.0
+"""From the first call to an empty pool to the start of loading: Ray Serve 2.60 takes 1.3-1.8 s for a replica
+and the import of torch and diffusers 4 s, measured on two x86 cores."""
 COLD_START_S = 30.0
-"""Assumed until a pool's own replicas have reported how long their weights took to load.
-
-Serve itself needs 1.3-1.8 s, importing torch and diffusers 4 s, and 20 GB from NVMe at 1 GB/s 20 s.
-"""
+"""Assumed until one of a pool's replicas has reported how long its weights took to load: 20 GB from NVMe at
+1 GB/s take 20 s, on top of the start of its processes."""
+REMEMBERED_S = 3600.0
+"""A replica that went away still tells for an hour how long its weights took to load."""
 
 
 def build_fleet(
@@ -26,8 +29,12 @@ def build_fleet(
     calibrations: Iterable[Calibration],
     *,
     now: float,
+    remembered: Iterable[Worker] = (),
 ) -> Fleet:
-    """Join what is stored into pools with their load. Pure."""
+    """Join what is stored into pools with their load. Pure.
+
+    `remembered` are workers of the last hour: an empty pool's cold start is told by those it had.
+    """
     ready: dict[str, list[Worker]] = defaultdict(list)
     broken: dict[str, str] = {}
     for worker in workers:
@@ -41,10 +48,20 @@ def build_fleet(
         spent = now - (attempt.started_at or attempt.dispatched_at)
         busy[attempt.pool].append(max(0.0, predicted - spent))
     waiting = promised_seconds(queued)
+    starts = _cold_starts(remembered)
     fits = {(c.model, c.offer, c.gpu, c.gpus): c for c in calibrations}
     return Fleet(
         pools=tuple(
-            _pool(record, ready[record.name], broken, busy[record.name], waiting, fits) for record in pools
+            _pool(
+                record,
+                ready[record.name],
+                broken,
+                busy[record.name],
+                waiting,
+                fits,
+                starts.get(record.name, COLD_START_S),
+            )
+            for record in pools
         ),
         now=now,
     )
@@ -66,9 +83,9 @@ def _pool(
     busy: Sequence[float],
     waiting: Mapping[tuple[str, str], float],
     fits: Mapping[tuple[str, str, str, int], Calibration],
+    cold_start_s: float,
 ) -> Pool:
     fit = fits.get((record.model, record.offer, record.gpu, 1))
-    loads = [float(worker.detail.get("load_seconds", 0.0)) for worker in ready]
     dead = record.name in broken and not ready
     return Pool(
         name=record.name,
@@ -80,12 +97,27 @@ def _pool(
         max_replicas=record.max_replicas,
         busy_seconds=tuple(sorted(busy)),
         queued_seconds=waiting.get((record.model, record.offer), 0.0),
-        cold_start_s=0.0 if ready else max(loads, default=COLD_START_S),
+        cold_start_s=0.0 if ready else cold_start_s,
         healthy=record.healthy and not dead,
         reason=broken.get(record.name, "") if dead else record.reason,
         speed=exp(fit.log_ratio) if fit else 1.0,
         sigma=max(fit.sigma, 0.05) if fit else 0.05,
     )
+
+
+def _cold_starts(workers: Iterable[Worker]) -> Mapping[str, float]:
+    """Seconds from nothing to ready by pool: the slowest load that its workers reported."""
+    starts: dict[str, float] = {}
+    for worker in workers:
+        load = worker.detail.get("load_seconds")
+        if load is not None and worker.state != "broken":  # what could not be loaded took no time
+            starts[worker.pool] = max(starts.get(worker.pool, 0.0), PROCESS_START_S + float(load))
+    return starts
+
+
+async def remembered_workers(store: JobStore) -> Sequence[Worker]:
+    """Workers of the last hour, living and gone."""
+    return await store.workers(stale_after_s=REMEMBERED_S)
 
 
 async def read_fleet(store: JobStore, *, queued_limit: int = 500) -> Fleet:
@@ -96,6 +128,7 @@ async def read_fleet(store: JobStore, *, queued_limit: int = 500) -> Fleet:
         await store.running(),
         await store.queued(queued_limit),
         await store.calibrations(),
+        remembered=await remembered_workers(store),
         now=time.time(),
     )
 

@@ -36,19 +36,18 @@ class ExpectedUtility:
         if not scored:
             return []
         dearest = max(s.candidate.prediction.usd or 0.0 for s in scored)
-        # A weight of 1 needs no power.
-        plain = [at for at, (_, weight) in enumerate(scored[0].columns) if weight == 1.0]
-        powers = [(at, weight) for at, (_, weight) in enumerate(scored[0].columns) if weight != 1.0]
+        worths = [1.0] * len(scored)
+        by_scorer = zip(*[s.values for s in scored], strict=True)
+        for values, (_, weight) in zip(by_scorer, scored[0].columns, strict=True):
+            if min(values) == 1.0:
+                continue
+            if weight == 1.0:
+                worths = [worth * value for worth, value in zip(worths, values, strict=True)]
+            else:
+                worths = [worth * value**weight for worth, value in zip(worths, values, strict=True)]
         valued = []
-        for candidate, _, marks, columns in scored:
-            worth = 1.0
-            for at in plain:
-                worth *= marks[at][0]
-            for at, weight in powers:
-                value = marks[at][0]
-                if value != 1.0:
-                    worth *= value**weight
+        for worth, (candidate, _, values, columns, asked) in zip(worths, scored, strict=True):
             usd = candidate.prediction.usd
             utility = worth - self.cost_weight * (dearest if usd is None else usd)
-            valued.append(Scored(candidate, utility, marks, columns))
+            valued.append(Scored(candidate, utility, values, columns, asked))
         return best_first(valued)

@@ -26,8 +26,8 @@ class MaxScore:
 
 
 def _mean(scored: Scored) -> float:
-    weights = sum(weight for _, weight in scored.columns)
+    weights = sum(column.weight for column in scored.columns)
     if weights == 0:
         return 0.0
-    total = sum(mark.value * weight for mark, (_, weight) in zip(scored.marks, scored.columns, strict=True))
+    total = sum(v * column.weight for v, column in zip(scored.values, scored.columns, strict=True))
     return total / weights

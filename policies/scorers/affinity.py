@@ -7,16 +7,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from policies.base import Score
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from policies.base import Candidate, Pool, RouteRequest
 
 Share = Annotated[float, Field(ge=0, le=1)]
-
-IDLE = Score(1.0, "a warm replica is idle")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +26,23 @@ class Affinity:
     cold: Share = 0.5
     """No replica is up."""
 
-    def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> list[Score]:
-        """One score per candidate, in order."""
+    def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> list[float]:
+        """A value for each candidate, in order."""
         del request
-        cold = Score(self.cold, "no replica is up; one must start")
-        busy = Score(self.busy, "every warm replica is at work")
-        return [_word(c.pool, busy, cold) for c in candidates]
+        return [self._value(pool) for pool in [c.pool for c in candidates]]
+
+    def explain(self, request: RouteRequest, candidate: Candidate) -> str:
+        """How the pool stands."""
+        del request
+        if candidate.pool.replicas <= 0:
+            return "no replica is up; one must start"
+        return "a warm replica is idle" if _idle(candidate.pool) else "every warm replica is at work"
+
+    def _value(self, pool: Pool) -> float:
+        if pool.replicas <= 0:
+            return self.cold
+        return 1.0 if _idle(pool) else self.busy
 
 
-def _word(pool: Pool, busy: Score, cold: Score) -> Score:
-    if pool.replicas <= 0:
-        return cold
-    return IDLE if pool.replicas > len(pool.busy_seconds) and pool.queued_seconds <= 0 else busy
+def _idle(pool: Pool) -> bool:
+    return pool.replicas > len(pool.busy_seconds) and pool.queued_seconds <= 0

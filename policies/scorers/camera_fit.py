@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from policies.base import Score
 from policies.sharing import once_per_card
 
 if TYPE_CHECKING:
@@ -17,9 +16,9 @@ if TYPE_CHECKING:
     from models.types import CameraMove
     from policies.base import Candidate, RouteRequest
 
-Share = Annotated[float, Field(ge=0, le=1)]
+    Moves = tuple[CameraMove, ...]
 
-NOTHING_ASKED = Score(1.0, "no camera move asked")
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +35,39 @@ class CameraFit:
     absent: Share = 0.1
     """A move that nothing in the model's interface can ask for."""
 
-    def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> list[Score]:
-        """One score per candidate, in order."""
-        moves = tuple(w.move for w in request.camera) or request.features.prompt.camera
+    def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> list[float]:
+        """A value for each candidate, in order."""
+        moves = _asked(request)
         if not moves:
-            return [NOTHING_ASKED] * len(candidates)
-        return once_per_card(candidates, lambda card: self._word(card.controls.camera, moves))
+            return [1.0] * len(candidates)
+        return once_per_card(candidates, lambda card: self._value(card.controls.camera, moves))
 
-    def _word(self, camera: Camera, moves: tuple[CameraMove, ...]) -> Score:
-        return Score(self._value(camera, moves), _told, (camera, moves))
+    def explain(self, request: RouteRequest, candidate: Candidate) -> str:
+        """The asked moves and how the model can be told them."""
+        moves, camera = _asked(request), candidate.card.controls.camera
+        if not moves:
+            return "no camera move asked"
+        asked, held = ", ".join(moves), _held(camera, moves)
+        if camera.kind == "none":
+            return f"{asked} asked; no camera control and no words for it"
+        if len(held) < len(moves):
+            how = "its interface takes" if camera.explicit else "words known to work:"
+            return f"{asked} asked; {how} {', '.join(held) or 'none of them'}"
+        return (
+            f"{asked} is an input of this model" if camera.explicit else f"{asked} asked; followed from words"
+        )
 
-    def _value(self, camera: Camera, moves: tuple[CameraMove, ...]) -> float:
+    def _value(self, camera: Camera, moves: Moves) -> float:
         held = len(_held(camera, moves))
         each = 1.0 if camera.explicit else self.by_words
         return (each * held + self.absent * (len(moves) - held)) / len(moves)
 
 
-def _held(camera: Camera, moves: tuple[CameraMove, ...]) -> list[CameraMove]:
+def _asked(request: RouteRequest) -> Moves:
+    return tuple(wish.move for wish in request.camera) or request.features.prompt.camera
+
+
+def _held(camera: Camera, moves: Moves) -> list[CameraMove]:
     """The asked moves that the interface takes, or whose words the model is known to follow."""
     if camera.kind == "none":
         return []
@@ -60,16 +75,3 @@ def _held(camera: Camera, moves: tuple[CameraMove, ...]) -> list[CameraMove]:
         # A card that lists moves lists those whose words are known to work.
         return [move for move in moves if not camera.moves or move in camera.moves]
     return [move for move in moves if move in camera.moves][: camera.max_moves]
-
-
-def _told(about: tuple[Camera, tuple[CameraMove, ...]]) -> str:
-    camera, moves = about
-    asked, held = ", ".join(moves), _held(camera, moves)
-    if camera.kind == "none":
-        return f"{asked} asked; no camera control and no words for it"
-    if len(held) == len(moves):
-        return (
-            f"{asked} is an input of this model" if camera.explicit else f"{asked} asked; followed from words"
-        )
-    how = "its interface takes" if camera.explicit else "words known to work:"
-    return f"{asked} asked; {how} {', '.join(held) or 'none of them'}"

@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from policies.base import Score
 from policies.words import usd_word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from policies.base import Candidate, RouteRequest
-
-UNKNOWN = Score(0.0, "its price is not known")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +24,14 @@ class Cost:
     half_at_usd: Annotated[float, Field(gt=0)] = 0.10
     """Price in USD that scores one half."""
 
-    def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> list[Score]:
-        """One score per candidate, in order."""
+    def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> list[float]:
+        """A value for each candidate, in order."""
         del request
         half = self.half_at_usd
-        words = []
-        for c in candidates:
-            usd = c.prediction.usd
-            words.append(UNKNOWN if usd is None else Score(half / (half + usd), _told, usd))
-        return words
+        return [0.0 if usd is None else half / (half + usd) for usd in [c.prediction.usd for c in candidates]]
 
-
-def _told(usd: float) -> str:
-    return f"{usd_word(usd)} a clip"
+    def explain(self, request: RouteRequest, candidate: Candidate) -> str:
+        """The price."""
+        del request
+        usd = candidate.prediction.usd
+        return "its price is not known" if usd is None else f"{usd_word(usd)} a clip"

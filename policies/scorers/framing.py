@@ -6,17 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from models.types import Fit
-from policies.base import Score
-from policies.sharing import once_per_plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from models.types import ClipPlan
-    from models.types import Framing as Laid
     from policies.base import Candidate, RouteRequest
-
-EXACT = Score(1.0, "the whole photograph fills the frame")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +19,17 @@ class Framing:
 
     name: ClassVar[str] = "framing"
 
-    def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> list[Score]:
-        """One score per candidate, in order."""
+    def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> list[float]:
+        """A value for each candidate, in order."""
         del request
-        return once_per_plan(candidates, _word)
+        return [laid.kept * laid.filled for laid in [c.plan.framing for c in candidates]]
 
-
-def _word(plan: ClipPlan) -> Score:
-    laid = plan.framing
-    return EXACT if laid.fit is Fit.EXACT else Score(laid.kept * laid.filled, _told, laid)
-
-
-def _told(laid: Laid) -> str:
-    if laid.fit is Fit.CROP:
-        return f"cropped: {laid.kept:.0%} of the photograph stays visible"
-    return f"padded: the photograph fills {laid.filled:.0%} of the frame"
+    def explain(self, request: RouteRequest, candidate: Candidate) -> str:
+        """What is cut off or left empty."""
+        del request
+        laid = candidate.plan.framing
+        if laid.fit is Fit.EXACT:
+            return "the whole photograph fills the frame"
+        if laid.fit is Fit.CROP:
+            return f"cropped: {laid.kept:.0%} of the photograph stays visible"
+        return f"padded: the photograph fills {laid.filled:.0%} of the frame"

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from models.types import Prefer
-from policies.base import Score
 from policies.sharing import once_per_plan
 
 if TYPE_CHECKING:
@@ -46,35 +45,39 @@ class GeometryFit:
     interpolated: Share = 0.96
     """Factor for an interpolated frame rate."""
 
-    def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> list[Score]:
-        """One score per candidate, in order."""
+    def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> list[float]:
+        """A value for each candidate, in order."""
         wish = request.wish
-        return once_per_plan(candidates, lambda plan: self._word(wish, plan))
+        return once_per_plan(candidates, lambda plan: self._value(wish, plan))
 
-    def _word(self, wish: ClipWish, plan: ClipPlan) -> Score:
+    def explain(self, request: RouteRequest, candidate: Candidate) -> str:
+        """What is delivered and what gave way."""
+        del request
+        plan = candidate.plan
+        clip = plan.effective
+        told = f"{clip.width}x{clip.height}, {clip.seconds:.3g} s, {clip.fps:.4g} fps"
+        if plan.segments > 1:
+            told = f"{told}, {plan.segments} segments chained"
+        return "; ".join((told, *plan.gave_way))
+
+    def _value(self, wish: ClipWish, plan: ClipPlan) -> float:
         clip = plan.effective
         if wish.size is not None:
             value = self._share(clip.width * clip.height, wish.size.pixels, wish, Prefer.RESOLUTION) ** 0.5
         else:
             value = min(1.0, sqrt(clip.width * clip.height / self.default_pixels)) ** self.unasked
         if wish.seconds is not None:
-            value *= self._share(clip.seconds, wish.seconds, wish, Prefer.DURATION)
+            value *= self._share(clip.num_frames, wish.seconds * clip.fps, wish, Prefer.DURATION)
         if wish.fps is not None:
             value *= self._share(clip.fps, wish.fps, wish, Prefer.FPS)
         if plan.segments > 1:
             value *= self.chained ** (plan.segments - 1)
         if plan.interpolation > 1:
             value *= self.interpolated
-        return Score(value, _told, plan)
+        return float(value)
 
     def _share(self, delivered: float, asked: float, wish: ClipWish, corner: Prefer) -> float:
+        if delivered >= asked:
+            return 1.0
         power = self.held if wish.prefer is corner else self.asked
-        return float(min(1.0, delivered / asked) ** power)
-
-
-def _told(plan: ClipPlan) -> str:
-    clip = plan.effective
-    told = f"{clip.width}x{clip.height}, {clip.seconds:.3g} s, {clip.fps:.4g} fps"
-    if plan.segments > 1:
-        told = f"{told}, {plan.segments} segments chained"
-    return "; ".join((told, *plan.gave_way))
+        return float((delivered / asked) ** power)

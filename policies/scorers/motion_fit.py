@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from models.types import Intensity
-from policies.base import Score
+from policies.sharing import once_per_card
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from models.card import Card
     from policies.base import Candidate, RouteRequest
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -28,8 +28,6 @@ TARGETS = {
 """Wished VBench dynamic degree by intensity word: an even spread over the 0.085-0.94 that models reach on
 the VBench-I2V and WBench boards of 2026-08; the mapping itself is a choice."""
 
-NOTHING_ASKED = Score(1.0, "the words do not say how much should move")
-
 
 @dataclass(frozen=True, slots=True)
 class MotionFit:
@@ -38,20 +36,31 @@ class MotionFit:
     name: ClassVar[str] = "motion_fit"
 
     unknown: Share = 0.7
-    """Score of a model without a published dynamic degree."""
+    """Value of a model without a published dynamic degree."""
 
-    def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> list[Score]:
-        """One score per candidate, in order."""
-        intensity = request.motion if request.motion is not None else request.features.prompt.intensity
+    def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> list[float]:
+        """A value for each candidate, in order."""
+        intensity = _asked(request)
         if intensity is None:
-            return [NOTHING_ASKED] * len(candidates)
-        return [_word(c.card.quality.dynamic_degree, intensity, self.unknown) for c in candidates]
+            return [1.0] * len(candidates)
+        target = TARGETS[intensity]
+        return once_per_card(candidates, lambda card: self._value(card, target))
+
+    def explain(self, request: RouteRequest, candidate: Candidate) -> str:
+        """What was asked and how much the model's clips move."""
+        intensity = _asked(request)
+        if intensity is None:
+            return "the words do not say how much should move"
+        degree = candidate.card.quality.dynamic_degree
+        wished = intensity.name.lower()
+        if degree is None:
+            return f"{wished} motion asked; how much this model moves was not measured"
+        return f"{wished} motion asked; {degree:.0%} of its clips really move"
+
+    def _value(self, card: Card, target: float) -> float:
+        degree = card.quality.dynamic_degree
+        return self.unknown if degree is None else 1 - abs(degree - target)
 
 
-@lru_cache(maxsize=4096)
-def _word(degree: float | None, intensity: Intensity, unknown: float) -> Score:
-    wished = intensity.name.lower()
-    if degree is None:
-        return Score(unknown, f"{wished} motion asked; how much this model moves was not measured")
-    target = TARGETS[intensity]
-    return Score(1 - abs(degree - target), f"{wished} motion asked; {degree:.0%} of its clips really move")
+def _asked(request: RouteRequest) -> Intensity | None:
+    return request.motion if request.motion is not None else request.features.prompt.intensity

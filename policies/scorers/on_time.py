@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from policies.base import Score
 from policies.words import seconds_word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from policies.base import Candidate, Prediction, RouteRequest
-
-NO_DEADLINE = Score(1.0, "no deadline")
+    from policies.base import Candidate, RouteRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +19,16 @@ class OnTime:
 
     name: ClassVar[str] = "on_time"
 
-    def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> list[Score]:
-        """One score per candidate, in order."""
-        deadline = request.deadline_s
-        if deadline is None:
-            return [NO_DEADLINE] * len(candidates)
-        return [Score(p.on_time, _told, (p, deadline)) for p in [c.prediction for c in candidates]]
+    def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> list[float]:
+        """A value for each candidate, in order."""
+        if request.deadline_s is None:
+            return [1.0] * len(candidates)
+        return [c.prediction.on_time for c in candidates]
 
-
-def _told(about: tuple[Prediction, float]) -> str:
-    prediction, deadline_s = about
-    total = seconds_word(prediction.seconds + prediction.wait_seconds)
-    return f"{total} in all against {deadline_s:.4g} s: {prediction.on_time:.0%}"
+    def explain(self, request: RouteRequest, candidate: Candidate) -> str:
+        """Wait and run against the deadline."""
+        if request.deadline_s is None:
+            return "no deadline"
+        predicted = candidate.prediction
+        total = seconds_word(predicted.seconds + predicted.wait_seconds)
+        return f"{total} in all against {request.deadline_s:.4g} s: {predicted.on_time:.0%}"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from policies.base import Score
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -19,14 +17,15 @@ class Quality:
 
     name: ClassVar[str] = "quality"
 
-    def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> list[Score]:
-        """One score per candidate, in order."""
+    def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> list[float]:
+        """A value for each candidate, in order."""
         del request
-        return [Score(c.prediction.quality, _told, c) for c in candidates]
+        return [c.prediction.quality for c in candidates]
 
-
-def _told(candidate: Candidate) -> str:
-    rating = candidate.card.quality
-    known = "inferred" if rating.inferred else "rated"
-    chance = candidate.prediction.quality
-    return f"{known} Elo {rating.elo:.0f} ± {rating.sd:.0f} ({rating.board}): preferred in {chance:.0%}"
+    def explain(self, request: RouteRequest, candidate: Candidate) -> str:
+        """The rating, where it is from and what it comes to."""
+        del request
+        rating = candidate.card.quality
+        known = "inferred" if rating.inferred else "rated"
+        chance = candidate.prediction.quality
+        return f"{known} Elo {rating.elo:.0f} ± {rating.sd:.0f} ({rating.board}): preferred in {chance:.0%}"

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from policies.base import Score
 from policies.words import seconds_word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from policies.base import Candidate, Prediction, RouteRequest
+    from policies.base import Candidate, RouteRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +24,17 @@ class Speed:
     half_at_s: Annotated[float, Field(gt=0)] = 60.0
     """Wait and run in seconds that score one half."""
 
-    def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> list[Score]:
-        """One score per candidate, in order."""
+    def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> list[float]:
+        """A value for each candidate, in order."""
         del request
         half = self.half_at_s
-        return [
-            Score(half / (half + p.seconds + p.wait_seconds), _told, p)
-            for p in [c.prediction for c in candidates]
-        ]
+        return [half / (half + p.seconds + p.wait_seconds) for p in [c.prediction for c in candidates]]
 
-
-def _told(prediction: Prediction) -> str:
-    told = seconds_word(prediction.seconds)
-    if prediction.wait_seconds <= 0:
-        return told
-    return f"{told} after a wait of {seconds_word(prediction.wait_seconds)}"
+    def explain(self, request: RouteRequest, candidate: Candidate) -> str:
+        """Run and wait."""
+        del request
+        predicted = candidate.prediction
+        told = seconds_word(predicted.seconds)
+        if predicted.wait_seconds <= 0:
+            return told
+        return f"{told} after a wait of {seconds_word(predicted.wait_seconds)}"

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from models.types import Objective
-from policies.base import Score
 from policies.sharing import once_per_card
 
 if TYPE_CHECKING:
@@ -20,8 +19,7 @@ FABRIC = frozenset(
 )
 """Subject motions that speak of fashion."""
 
-NO_EVIDENCE = Score(0.5, "nothing in photograph or words that strengths speak of")
-NO_CLAIM = Score(0.5, "no strength or weakness is claimed for this")
+NEUTRAL = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +28,20 @@ class SubjectFit:
 
     name: ClassVar[str] = "subject_fit"
 
-    def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> list[Score]:
-        """One score per candidate, in order."""
+    def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> list[float]:
+        """A value for each candidate, in order."""
         seen = evidence(request)
         if not seen:
-            return [NO_EVIDENCE] * len(candidates)
-        return once_per_card(candidates, lambda card: _word(card, seen))
+            return [NEUTRAL] * len(candidates)
+        return once_per_card(candidates, lambda card: _value(card, seen))
+
+    def explain(self, request: RouteRequest, candidate: Candidate) -> str:
+        """The claims that apply, each times how sure the evidence is."""
+        seen = evidence(request)
+        if not seen:
+            return "nothing in photograph or words that strengths speak of"
+        claims = [f"{s.tag} {s.weight * seen[s.tag]:+.2f}" for s in candidate.card.strengths if s.tag in seen]
+        return f"said of it: {', '.join(claims)}" if claims else "no strength or weakness is claimed for this"
 
 
 def evidence(request: RouteRequest) -> dict[str, float]:
@@ -55,17 +61,9 @@ def evidence(request: RouteRequest) -> dict[str, float]:
     return seen
 
 
-def _word(card: Card, seen: Mapping[str, float]) -> Score:
-    total, claimed = 0.0, False
+def _value(card: Card, seen: Mapping[str, float]) -> float:
+    total = 0.0
     for strength in card.strengths:
-        sure = seen.get(strength.tag)
-        if sure is not None:
-            total += strength.weight * sure
-            claimed = True
-    return Score(min(1.0, max(0.0, 0.5 + 0.5 * total)), _told, (card, seen)) if claimed else NO_CLAIM
-
-
-def _told(about: tuple[Card, Mapping[str, float]]) -> str:
-    card, seen = about
-    claims = [f"{s.tag} {s.weight * seen[s.tag]:+.2f}" for s in card.strengths if s.tag in seen]
-    return f"said of it: {', '.join(claims)}"
+        if strength.tag in seen:
+            total += strength.weight * seen[strength.tag]
+    return min(1.0, max(0.0, NEUTRAL + NEUTRAL * total))

@@ -17,7 +17,7 @@ from router.api.intake import images_of, read_body, read_json
 from router.api.submission import accepted, prepare_image, submit
 from router.api.view import Video, VideoDeleted, VideoList, poll_after_ms, video
 from router.engine import clip_request
-from router.jobs.records import Job, JobStatus
+from router.jobs.records import JobStatus, Standing
 from router.schemas import CreateVideo, Feedback, ListVideos, parse
 
 logger = logging.getLogger("router.gateway")
@@ -96,15 +96,15 @@ async def list_videos(query: Annotated[ListVideos, Query()], context: Context, t
 @router.get("/v1/videos/{video_id}", responses={200: {"model": Video}})
 async def retrieve_video(video_id: JobId, context: Context, tenant: Tenant) -> Response:
     """One job. A failed one is a good answer (200) that says `failed`."""
-    return await _shown(context, await context.store.get(video_id, tenant))
+    return _shown(await context.store.standing(video_id, tenant))
 
 
 @router.post("/v1/videos/{video_id}/cancel", responses={200: {"model": Video}})
 async def cancel_video(video_id: JobId, context: Context, tenant: Tenant) -> Response:
     """Stop a job. A queued one ends at once, a running one at its next step; a final one stays as it is."""
-    job = await context.store.cancel(video_id, tenant)
+    await context.store.cancel(video_id, tenant)
     context.wake_router()
-    return await _shown(context, job)
+    return _shown(await context.store.standing(video_id, tenant))
 
 
 @router.delete("/v1/videos/{video_id}", responses={200: {"model": VideoDeleted}})
@@ -124,14 +124,13 @@ async def rate_video(video_id: JobId, request: Request, context: Context, tenant
     return json_answer(FeedbackTaken(id=video_id, rating=feedback.rating))
 
 
-async def _shown(context: GatewayContext, job: Job) -> Response:
-    """One read more for a job that waits (its place) and one for a job that ran (its attempts)."""
-    attempts = await context.store.attempts(job.id) if job.fence > 0 else ()
-    position = await context.store.queue_position(job.id) if job.status is JobStatus.QUEUED else None
+def _shown(standing: Standing) -> Response:
+    """The answer about one job, with how long to wait before asking again."""
     now = time()
-    poll = poll_after_ms(job, now)
+    poll = poll_after_ms(standing.job, now)
     headers = {"openai-poll-after-ms": str(poll)} if poll is not None else None
-    return json_answer(video(job, now=now, attempts=attempts, queue_position=position), headers)
+    shown = video(standing.job, now=now, attempts=standing.attempts, queue_position=standing.queue_position)
+    return json_answer(shown, headers)
 
 
 async def _purge(context: GatewayContext, keys: list[str]) -> None:

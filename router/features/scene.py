@@ -92,14 +92,15 @@ def read_scene(rgb: Pixels) -> Scene:
     """Cues of a small RGB picture (about `SIDE` pixels on the long side)."""
     levels = rgb.astype(np.float32)
     contrast = _local_contrast(rgb)
-    sky = _sky(rgb, contrast)
+    horizon = _horizon(rgb)
+    sky = _sky(rgb, contrast, has_horizon=horizon is not None)
     border, middle = _border(levels), _middle(levels).reshape(-1, 3)
     ground = np.median(border, axis=0)
     hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)
     green = cv2.inRange(hsv, np.array((35, 50, 30)), np.array((85, 255, 255)))
     below = contrast[~sky]
     return Scene(
-        horizon=_horizon(rgb),
+        horizon=horizon,
         sky=float(np.mean(sky)),
         greenery=float(np.mean(green)) / 255,
         ground_texture=float(below.mean()) if below.size else 0.0,
@@ -142,7 +143,7 @@ def _local_contrast(rgb: Pixels) -> NDArray[np.float32]:
     return deviation
 
 
-def _sky(rgb: Pixels, contrast: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _sky(rgb: Pixels, contrast: NDArray[np.float32], *, has_horizon: bool) -> NDArray[np.bool_]:
     """Mark the sky; all False when what hangs from the top is no sky or only a backdrop."""
     height, width = rgb.shape[:2]
     red, green, blue = (rgb[..., channel].astype(np.int16) for channel in range(3))
@@ -157,16 +158,23 @@ def _sky(rgb: Pixels, contrast: NDArray[np.float32]) -> NDArray[np.bool_]:
     )
     nothing = np.zeros(smooth.shape, bool)
     spans = float(hanging[: max(2, height // 10)].any(axis=0).mean()) >= 0.75
+    if not spans:
+        return nothing
     side = max(2, width // 10)
-    lower = hanging[-max(2, height // 5) :]
+    band = max(2, height // 5)
+    lower = hanging[-band:]
     down_the_sides = float(np.concatenate([lower[:, :side], lower[:, -side:]], axis=1).mean())
-    return hanging if spans and down_the_sides < 0.25 else nothing
+    # A wall or a table top shows again at the bottom; a sky does so only where water mirrors it.
+    colour = np.median(rgb[hanging], axis=0)
+    again = float((np.linalg.norm(rgb[-band:] - colour, axis=2) < _PLAIN).mean())
+    is_backdrop = down_the_sides >= 0.25 or (again > 0.2 and not has_horizon)
+    return nothing if is_backdrop else hanging
 
 
 def _horizon(rgb: Pixels) -> float | None:
     """Row across which most columns step the same way, between 15 % and 85 % of the height."""
     ycc = cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb).astype(np.float32)
-    height = ycc.shape[0]
+    height = int(ycc.shape[0])
     reach = max(2, height // 16)
     if height < 4 * reach:
         return None
@@ -183,7 +191,7 @@ def _horizon(rgb: Pixels) -> float | None:
     if best < _COHERENT:
         return None
     middle: float = float(rows[coherence >= best - 1e-6].mean())
-    return middle / int(height)
+    return middle / height
 
 
 def _chroma(pixels: NDArray[np.float32]) -> NDArray[np.float32]:

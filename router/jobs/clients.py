@@ -13,8 +13,8 @@ from models.errors import IdempotencyMismatch, InvalidRequest, NotReady
 from router.jobs.clock import db_now
 from router.jobs.encoding import check_text, media_keys
 from router.jobs.ids import new_job_id
-from router.jobs.records import Attempt, Created, Event, Job, JobStatus, NewJob, Page
-from router.jobs.rows import attempt_of, event_of, job_of
+from router.jobs.records import Created, Event, Job, JobStatus, NewJob, Page
+from router.jobs.rows import event_of, job_of
 from router.jobs.schema import VISIBLE, attempts, events, feedback, jobs, media
 from router.jobs.states import LEASED, EventType, Phase
 from router.jobs.transitions import (
@@ -175,17 +175,6 @@ async def page(
     stmt = stmt.order_by(*(column.desc() if descending else column.asc() for column in order))
     rows = (await conn.execute(stmt.limit(limit + 1))).all()
     return Page(jobs=tuple(job_of(row) for row in rows[:limit]), has_more=len(rows) > limit)
-
-
-async def attempts_of(conn: AsyncConnection, job_id: str) -> Sequence[Attempt]:
-    """All attempts, oldest first."""
-    stmt = (
-        select(attempts, jobs.c.lease_until)
-        .outerjoin_from(attempts, jobs, (jobs.c.id == attempts.c.job_id) & (jobs.c.fence == attempts.c.fence))
-        .where(attempts.c.job_id == job_id)
-        .order_by(attempts.c.fence)
-    )
-    return tuple(attempt_of(row) for row in await conn.execute(stmt))
 
 
 async def events_of(conn: AsyncConnection, job_id: str, after: int, limit: int) -> Sequence[Event]:

@@ -11,7 +11,8 @@ from router.jobs.clock import db_now
 from router.jobs.records import Attempt, AttemptStatus, Job, JobStatus, Json
 from router.jobs.rows import attempt_of, job_of
 from router.jobs.schema import VISIBLE, WAITING, attempts, jobs
-from router.jobs.states import LEASED, EventType, Move, Phase, phase_of
+from router.jobs.standing import place_of
+from router.jobs.states import LEASED, EventType, Move, Phase
 from router.jobs.transitions import (
     Rules,
     advance,
@@ -37,22 +38,7 @@ async def queued(conn: AsyncConnection, limit: int) -> Sequence[Job]:
 async def queue_position(conn: AsyncConnection, job_id: str) -> int | None:
     """1 + waiting jobs ahead; 1 for a dispatched job; None when it is not queued."""
     me = (await conn.execute(select(jobs).where(jobs.c.id == job_id))).one_or_none()
-    if me is None:
-        return None
-    phase = phase_of(JobStatus(me.status), leased=me.lease_until is not None)
-    if phase is Phase.DISPATCHED:
-        return 1
-    if phase is not Phase.WAITING:
-        return None
-    same_priority = jobs.c.priority == me.priority
-    same_due = and_(same_priority, jobs.c.due_at == me.due_at)
-    ahead = or_(
-        jobs.c.priority > me.priority,
-        and_(same_priority, jobs.c.due_at < me.due_at),
-        and_(same_due, jobs.c.created_at < me.created_at),
-        and_(same_due, jobs.c.created_at == me.created_at, jobs.c.id < me.id),
-    )
-    return 1 + int((await conn.scalar(select(func.count()).select_from(jobs).where(WAITING, ahead))) or 0)
+    return None if me is None else await place_of(conn, me)
 
 
 async def counts(conn: AsyncConnection) -> dict[str, int]:

@@ -144,6 +144,17 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """How a job stands: what a client that polls is shown."""
+
+    job: Job
+    attempts: tuple[Attempt, ...]
+    """Oldest first."""
+    queue_position: int | None
+    """1 for the job that runs next; None when it is not queued."""
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One entry of a job's history; `seq` counts from 1 per job."""
 

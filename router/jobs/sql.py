@@ -29,10 +29,12 @@ from router.jobs.records import (
     PoolRecord,
     Progress,
     Reaped,
+    Standing,
     Worker,
 )
 from router.jobs.retry import Backoff
 from router.jobs.schema import REVISION, meta
+from router.jobs.standing import Glance, attempts_of, standing_of
 from router.jobs.transitions import Rules, upsert
 
 
@@ -61,6 +63,7 @@ class SqlJobStore:
         retain_ended_s: float = 86_400.0,
     ) -> None:
         self._db = Database(url, timeout_s=timeout_s, pool_size=pool_size)
+        self._glance = Glance(self._db.sqlite_path) if self._db.sqlite_path is not None else None
         self._host = host if host is not None else socket.gethostname()
         self._retry_window_s = retry_window_s
         self._rules = Rules(backoff if backoff is not None else Backoff(), retain_ended_s)
@@ -101,6 +104,8 @@ class SqlJobStore:
 
     async def close(self) -> None:
         """Release connections."""
+        if self._glance is not None:
+            self._glance.close()
         await self._db.close()
 
     async def ping(self) -> None:
@@ -132,6 +137,12 @@ class SqlJobStore:
         """One job; `tenant` None is for workers and operators. Raises `JobNotFound`."""
         return await self._db.read(partial(clients.get, job_id=job_id, tenant=tenant))
 
+    async def standing(self, job_id: str, tenant: str | None = None) -> Standing:
+        """One job with its attempts and its place in the queue. Raises `JobNotFound`."""
+        if self._glance is not None and (seen := self._glance.standing(job_id, tenant)) is not None:
+            return seen
+        return await self._db.read(partial(standing_of, job_id=job_id, tenant=tenant))
+
     async def list(
         self,
         tenant: str,
@@ -150,7 +161,7 @@ class SqlJobStore:
 
     async def attempts(self, job_id: str) -> Sequence[Attempt]:
         """All attempts of a job, oldest first."""
-        return await self._db.read(partial(clients.attempts_of, job_id=job_id))
+        return await self._db.read(partial(attempts_of, job_id=job_id))
 
     async def events(self, job_id: str, *, after: int = 0, limit: int = 200) -> Sequence[Event]:
         """Events with `seq > after`, in order; those of a deleted job say no more than their type."""

@@ -21,6 +21,7 @@ from router.jobs.records import (
     PoolRecord,
     Progress,
     Reaped,
+    Standing,
     Worker,
 )
 
@@ -57,6 +58,13 @@ class JobStore(Protocol):
 
     async def get(self, job_id: str, tenant: str | None = None) -> Job:
         """One job; `tenant` None is for workers and operators. Raises `JobNotFound`."""
+        ...
+
+    async def standing(self, job_id: str, tenant: str | None = None) -> Standing:
+        """One job with its attempts and its place in the queue. Raises `JobNotFound`.
+
+        Clients poll this: on SQLite it answers without giving up the event loop whenever it can.
+        """
         ...
 
     async def list(

@@ -25,12 +25,29 @@ from router.jobs.records import AttemptStatus, Job, JobStatus, NewJob, Progress
 from router.jobs.sql import SqlJobStore
 
 LEASES = st.sampled_from([60.0, 60.0, -1.0])
-BACK = st.sampled_from([0, 0, 0, 0, 1])
 LIVE = {"waiting", "dispatched", "running"}
 STATUS = {"waiting": "queued", "dispatched": "queued", "running": "in_progress"}
 TENANTS = itertools.count()
 MOST_LIVE = 3  # few jobs meet many calls each
-JOB = st.integers(0, 15)
+
+
+# What usually comes next, by phase: most random calls would otherwise be refused.
+NEXT = {
+    "waiting": ["claim"] * 6 + ["cancel", "delete", "fail_queued"],
+    "dispatched": ["start"] * 6 + ["release", "renew", "fail", "lose", "cancel", "delete"],
+    "running": ["beat"] * 4 + ["complete", "complete", "fail", "fail", "lose", "cancel", "delete", "renew"],
+    "cancelling": ["beat", "complete", "fail", "lose", "delete"] + ["finish_cancelled"] * 3,
+}
+ANY = sorted({action for actions in NEXT.values() for action in actions})
+ARGUMENTS = {
+    "claim": {"offer": st.sampled_from(["big", "small"]), "lease": LEASES},
+    "renew": {"lease": LEASES},
+    "start": {"worker": st.sampled_from(["w1", "w1", "w1", "w2"]), "lease": LEASES},
+    "beat": {"lease": LEASES, "step": st.none() | st.integers(0, 4)},
+    "complete": {"purge": st.booleans()},
+    "fail": {"disposition": st.sampled_from(Disposition)},
+}
+UNFENCED = {"claim", "cancel", "delete", "fail_queued"}
 
 
 @dataclass
@@ -91,12 +108,6 @@ class StoreMachine(RuleBasedStateMachine):
     def live(self) -> list[Known]:
         return [job for job in self.known.values() if job.phase in LIVE]
 
-    def at(self, n: int) -> tuple[Known, str]:
-        """A job to touch: usually one that still lives."""
-        pool = self.live() if self.live() and n < 13 else list(self.known.values())
-        job = pool[n % len(pool)]
-        return job, job.id
-
     def call(self, error: type[I2VError] | None, action: Coroutine[Any, Any, Any]) -> Any:
         """Run a call that must raise exactly `error` (or nothing)."""
         try:
@@ -125,6 +136,32 @@ class StoreMachine(RuleBasedStateMachine):
             assert seen.cancel_requested == job.cancel
             assert seen.progress == job.progress
             assert (seen.result is not None) == (job.phase == "completed")
+
+    @precondition(lambda self: self.live())
+    @rule(data=st.data())
+    def next_calls(self, data: st.DataObject) -> None:
+        """Calls that somebody who knows the job would make."""
+        job = data.draw(st.sampled_from(self.live()))
+        for _ in range(data.draw(st.integers(1, 3))):
+            if job.phase in LIVE:
+                actions = NEXT["cancelling" if job.cancel else job.phase]
+                self.act(data, job, data.draw(st.sampled_from(actions)), 0)
+
+    @precondition(lambda self: self.known)
+    @rule(data=st.data(), back=st.integers(0, 1))
+    def any_call(self, data: st.DataObject, back: int) -> None:
+        """A call that may be too late or out of place: by a zombie, another worker, a confused client."""
+        job = data.draw(st.sampled_from(list(self.known.values())))
+        self.act(data, job, data.draw(st.sampled_from(ANY)), back)
+        if data.draw(st.booleans()):
+            self.reap()
+            self.look()
+
+    def act(self, data: st.DataObject, job: Known, action: str, back: int) -> None:
+        arguments = {name: data.draw(each, label=name) for name, each in ARGUMENTS.get(action, {}).items()}
+        if action not in UNFENCED:
+            arguments["back"] = back
+        getattr(self, action)(job, **arguments)
 
     # --- clients ---------------------------------------------------------------------------------
 
@@ -172,11 +209,8 @@ class StoreMachine(RuleBasedStateMachine):
         assert job.id not in self.known
         self.known[job.id] = Known(job.id, key, fingerprint, overdue, max_attempts, job.created_at)
 
-    @precondition(lambda self: self.known)
-    @rule(n=JOB)
-    def cancel(self, n: int) -> None:
-        job, job_id = self.at(n)
-        self.call(JobNotFound if job.deleted else None, self.store.cancel(job_id, self.tenant))
+    def cancel(self, job: Known) -> None:
+        self.call(JobNotFound if job.deleted else None, self.store.cancel(job.id, self.tenant))
         if not job.deleted and job.phase in LIVE:
             job.cancel = True
             if job.phase == "dispatched":
@@ -185,11 +219,8 @@ class StoreMachine(RuleBasedStateMachine):
                 job.end("cancelled")
         self.same(job)
 
-    @precondition(lambda self: self.known)
-    @rule(n=JOB)
-    def delete(self, n: int) -> None:
-        job, job_id = self.at(n)
-        self.call(JobNotFound if job.deleted else None, self.store.delete(job_id, self.tenant))
+    def delete(self, job: Known) -> None:
+        self.call(JobNotFound if job.deleted else None, self.store.delete(job.id, self.tenant))
         if not job.deleted:
             if job.phase == "dispatched":
                 job.ends[job.fence] = "cancelled"
@@ -202,15 +233,12 @@ class StoreMachine(RuleBasedStateMachine):
 
     # --- router ----------------------------------------------------------------------------------
 
-    @precondition(lambda self: self.known)
-    @rule(n=JOB, offer=st.sampled_from(["big", "small"]), lease=LEASES)
-    def claim(self, n: int, offer: str, lease: float) -> None:
-        job, job_id = self.at(n)
+    def claim(self, job: Known, offer: str, lease: float) -> None:
         free = job.phase == "waiting" and (job.began or not job.overdue)
         attempt = self.call(
             None,
             self.store.claim(
-                job_id, pool="p", model="m", offer=offer, gpus=1, decision={}, routing={}, lease_s=lease
+                job.id, pool="p", model="m", offer=offer, gpus=1, decision={}, routing={}, lease_s=lease
             ),
         )
         assert (attempt is not None) == free
@@ -222,12 +250,9 @@ class StoreMachine(RuleBasedStateMachine):
             job.events.append("dispatched")
         self.same(job)
 
-    @precondition(lambda self: self.known)
-    @rule(n=JOB, back=BACK)
-    def release(self, n: int, back: int) -> None:
-        job, job_id = self.at(n)
+    def release(self, job: Known, back: int) -> None:
         good = back == 0 and job.phase == "dispatched"
-        self.call(None if good else StaleFence, self.store.release(job_id, job.fence - back, "why"))
+        self.call(None if good else StaleFence, self.store.release(job.id, job.fence - back, "why"))
         if good:
             job.phase = "waiting"
             job.attempts -= 1
@@ -235,26 +260,19 @@ class StoreMachine(RuleBasedStateMachine):
             job.events.append("queued")
         self.same(job)
 
-    @precondition(lambda self: self.known)
-    @rule(n=JOB, back=BACK, lease=LEASES)
-    def renew(self, n: int, back: int, lease: float) -> None:
-        job, job_id = self.at(n)
+    def renew(self, job: Known, back: int, lease: float) -> None:
         good = back == 0 and job.phase in {"dispatched", "running"}
-        self.call(None if good else StaleFence, self.store.renew(job_id, job.fence - back, lease))
+        self.call(None if good else StaleFence, self.store.renew(job.id, job.fence - back, lease))
         if good and job.phase == "dispatched":
             job.lapsed = lease < 0.0
         self.same(job)
 
-    @precondition(lambda self: self.known)
-    @rule(n=JOB)
-    def fail_queued(self, n: int) -> None:
-        job, job_id = self.at(n)
-        self.call(None, self.store.fail_queued(job_id, error={"code": "no_route"}))
+    def fail_queued(self, job: Known) -> None:
+        self.call(None, self.store.fail_queued(job.id, error={"code": "no_route"}))
         if job.phase == "waiting":
             job.end("failed")
         self.same(job)
 
-    @rule()
     def reap(self) -> None:
         reaped = self.call(None, self.store.reap())
         foretold: dict[str, set[str]] = {
@@ -277,7 +295,6 @@ class StoreMachine(RuleBasedStateMachine):
         assert ours & set(reaped.expired) == foretold["expired"]
         assert ours & set(reaped.purged) == purged
 
-    @rule()
     def look(self) -> None:
         ready = {
             job.id for job in self.known.values() if job.phase == "waiting" and (job.began or not job.overdue)
@@ -289,15 +306,12 @@ class StoreMachine(RuleBasedStateMachine):
 
     # --- workers, among them zombies ---------------------------------------------------------------
 
-    @precondition(lambda self: self.known)
-    @rule(n=JOB, back=BACK, worker=st.sampled_from(["w1", "w1", "w2"]), lease=LEASES)
-    def start(self, n: int, back: int, worker: str, lease: float) -> None:
-        job, job_id = self.at(n)
+    def start(self, job: Known, back: int, worker: str, lease: float) -> None:
         repeat = job.phase == "running" and worker == "w1"
         good = back == 0 and ((job.phase == "dispatched" and worker == "w1") or repeat)
         if back == 0 and job.phase == "dispatched" and worker != "w1":
             return  # only w1 ever begins, so that w2 is always the impostor
-        self.call(None if good else StaleFence, self.store.start(job_id, job.fence - back, worker, lease))
+        self.call(None if good else StaleFence, self.store.start(job.id, job.fence - back, worker, lease))
         if good:
             job.lapsed = lease < 0.0
             if not repeat:
@@ -305,15 +319,12 @@ class StoreMachine(RuleBasedStateMachine):
                 job.events.append("started")
         self.same(job)
 
-    @precondition(lambda self: self.known)
-    @rule(n=JOB, back=BACK, lease=LEASES, step=st.none() | st.integers(0, 4))
-    def beat(self, n: int, back: int, lease: float, step: int | None) -> None:
-        job, job_id = self.at(n)
+    def beat(self, job: Known, back: int, lease: float, step: int | None) -> None:
         good = back == 0 and job.phase == "running"
-        progress = None if step is None else Progress("denoising", step, 4, preview_key=f"{job_id}/{step}")
-        shown = None if job.deleted else self.run(self.store.get(job_id)).progress_detail
+        progress = None if step is None else Progress("denoising", step, 4, preview_key=f"{job.id}/{step}")
+        shown = None if job.deleted else self.run(self.store.get(job.id)).progress_detail
         beat = self.call(
-            None if good else StaleFence, self.store.beat(job_id, job.fence - back, lease, progress)
+            None if good else StaleFence, self.store.beat(job.id, job.fence - back, lease, progress)
         )
         if good:
             assert beat.cancel == job.cancel
@@ -324,26 +335,15 @@ class StoreMachine(RuleBasedStateMachine):
                     job.events.append("progress")
         self.same(job)
 
-    @precondition(lambda self: self.known)
-    @rule(n=JOB, offer=st.sampled_from(["big", "small"]), lease=LEASES, step=st.integers(0, 4))
-    def run_for_a_while(self, n: int, offer: str, lease: float, step: int) -> None:
-        """The usual way into the middle of a run, which single calls seldom find."""
-        self.claim(n, offer, 60.0)
-        self.start(n, 0, "w1", lease)
-        self.beat(n, 0, lease, step)
-
-    @precondition(lambda self: self.known)
-    @rule(n=JOB, back=BACK, purge=st.booleans())
-    def complete(self, n: int, back: int, purge: bool) -> None:
-        job, job_id = self.at(n)
+    def complete(self, job: Known, back: int, purge: bool) -> None:
         good = back == 0 and job.phase == "running" and not job.cancel
         flagged = back == 0 and job.phase == "running" and job.cancel and not job.deleted
         # Another result each time: repeating the same one is allowed, and tested elsewhere.
-        result = {"media": {"video": {"key": f"{job_id}/{len(job.events)}"}}}
+        result = {"media": {"video": {"key": f"{job.id}/{len(job.events)}"}}}
         done = self.call(
             None if good else Cancelled if flagged else StaleFence,
             self.store.complete(
-                job_id,
+                job.id,
                 job.fence - back,
                 result=result,
                 usage={},
@@ -359,37 +359,28 @@ class StoreMachine(RuleBasedStateMachine):
             job.end("completed")
         self.same(job)
 
-    @precondition(lambda self: self.known)
-    @rule(n=JOB, back=BACK, disposition=st.sampled_from(Disposition))
-    def fail(self, n: int, back: int, disposition: Disposition) -> None:
-        job, job_id = self.at(n)
+    def fail(self, job: Known, back: int, disposition: Disposition) -> None:
         good = back == 0 and job.phase in {"dispatched", "running"}
         self.call(
             None if good else StaleFence,
-            self.store.fail(job_id, job.fence - back, error={"code": "x"}, disposition=disposition),
+            self.store.fail(job.id, job.fence - back, error={"code": "x"}, disposition=disposition),
         )
         if good:
             job.fail(disposition, "failed")
         self.same(job)
 
-    @precondition(lambda self: self.known)
-    @rule(n=JOB, back=BACK)
-    def lose(self, n: int, back: int) -> None:
-        job, job_id = self.at(n)
+    def lose(self, job: Known, back: int) -> None:
         good = back == 0 and job.phase in {"dispatched", "running"}
-        self.call(None if good else StaleFence, self.store.lose(job_id, job.fence - back, "killed"))
+        self.call(None if good else StaleFence, self.store.lose(job.id, job.fence - back, "killed"))
         if good:
             job.fail(Disposition.RETRY, "lost")
         self.same(job)
 
-    @precondition(lambda self: self.known)
-    @rule(n=JOB, back=BACK)
-    def finish_cancelled(self, n: int, back: int) -> None:
-        job, job_id = self.at(n)
+    def finish_cancelled(self, job: Known, back: int) -> None:
         good = back == 0 and job.phase in {"dispatched", "running"}
         repeat = back == 0 and job.phase == "cancelled"
         self.call(
-            None if good or repeat else StaleFence, self.store.finish_cancelled(job_id, job.fence - back)
+            None if good or repeat else StaleFence, self.store.finish_cancelled(job.id, job.fence - back)
         )
         if good:
             job.ends[job.fence] = "cancelled"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from models.gpus import GpuType
 from models.types import ClipPlan, Fit, Framing, Geometry, TaskType
 from policies.base import (
     Candidate,
+    Column,
     Features,
     Fleet,
     ImageFeatures,
@@ -19,7 +21,6 @@ from policies.base import (
     Prediction,
     PromptFeatures,
     RouteRequest,
-    Score,
     Scored,
 )
 
@@ -28,6 +29,21 @@ SOURCED = {"source": "made up for a test", "checked_at": "2026-11-21"}
 FEATURE_FIELDS = (set(ImageFeatures.__dataclass_fields__) | set(PromptFeatures.__dataclass_fields__)) - {
     "camera"
 }
+
+
+class Says:
+    """A scorer that values nothing."""
+
+    name = "says"
+
+    def __init__(self, name: str) -> None:
+        self.name = name  # type: ignore[misc]
+
+    def score(self, request: RouteRequest, candidates: Sequence[Candidate]) -> list[float]:
+        return [0.5] * len(candidates)
+
+    def explain(self, request: RouteRequest, candidate: Candidate) -> str:
+        return f"{self.name} says so"
 
 
 class Builders:
@@ -169,8 +185,9 @@ class Builders:
         return Scored(
             candidate,
             utility,
-            tuple(Score(value, f"{name} says so") for name, (value, _) in marks.items()),
-            tuple((name, weight) for name, (_, weight) in marks.items()),
+            tuple(value for value, _ in marks.values()),
+            tuple(Column(Says(name), weight) for name, (_, weight) in marks.items()),
+            self.request(),
         )
 
 

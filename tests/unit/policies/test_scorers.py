@@ -36,8 +36,8 @@ SOURCED = {"source": "made up for a test", "checked_at": "2026-11-21"}
 
 
 def one(scorer: Any, request: Any, candidate: Any) -> tuple[float, str]:
-    (score,) = scorer.score(request, [candidate])
-    return score.value, score.reason
+    (value,) = scorer.score(request, [candidate])
+    return value, scorer.explain(request, candidate)
 
 
 @pytest.mark.parametrize(

@@ -280,9 +280,8 @@ def test_broken_face_model_is_named(tmp_path: Path) -> None:
 
 def test_threads_share_the_cascades() -> None:
     """OpenCV's cascades are not safe for threads; readings at once must equal readings one by one."""
-    rgb = {
-        name: np.asarray(photograph(name).resize((400, 300))) for name in ("portrait", "landscape", "product")
-    }
+    sizes = {"portrait": (400, 400), "landscape": (400, 300), "product": (400, 270)}
+    rgb = {name: np.asarray(photograph(name).resize(size)) for name, size in sizes.items()}
     alone = {name: find_faces(pixels) for name, pixels in rgb.items()}
     assert len(alone["portrait"]) == 1
     start = threading.Barrier(6)

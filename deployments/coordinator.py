@@ -1,0 +1,232 @@
+"""The coordinator of a gang: takes one job at a time under a fence, keeps its worker's row, mends its ranks.
+
+It guards its GPUs itself (Serve frees a request slot when a caller goes away, the GPU is busy all the same)
+and answers its caller only whether it took the job: every result goes to the store. Nothing here knows Ray;
+`deployments.model` puts it into a Serve replica.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from deployments.attempt import AttemptRun, Pace, Terms
+from deployments.ranks import Ranks
+from models.errors import I2VError, JobNotFound, MediaUnavailable, RankLost, StaleFence, StoreUnavailable
+from router.jobs.records import Attempt, Job, Worker
+from router.jobs.store import JobStore
+from router.launching import Taken
+from router.media import MediaStore
+
+log = logging.getLogger("i2v.coordinator")
+
+REBUILDS = 2
+"""So often ranks are started anew in place; then the replica asks to be replaced."""
+
+
+class WrongWorker(Exception):
+    """The attempt was decided for another offer than the one that this worker runs."""
+
+
+class Coordinator:
+    """One worker: a gang, the lock around it, and its row in the job store."""
+
+    def __init__(
+        self,
+        worker: Worker,
+        *,
+        store: JobStore,
+        media: MediaStore,
+        ranks: Ranks,
+        terms: Terms,
+        pace: Pace | None = None,
+    ) -> None:
+        self._worker = replace(worker, state="starting")
+        self._store = store
+        self._media = media
+        self._ranks = ranks
+        self._terms = terms
+        self._pace = pace or Pace()
+        self._busy = asyncio.Lock()
+        self._takes: set[asyncio.Task[Taken]] = set()
+        self._reason = ""
+        self._beating: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+
+    @property
+    def state(self) -> str:
+        """`starting`, `ready`, `broken` (no weights), `rebuilding` or `lost`."""
+        return self._worker.state
+
+    async def open(self) -> None:
+        """Start the ranks, load their weights, and be known as a worker.
+
+        Raises:
+            RankLost: a rank died while it loaded.
+            StoreUnavailable: the worker could not be registered.
+        """
+        await self._ranks.spawn()
+        self._become("ready" if self._ranks.failure is None else "broken")
+        await self._register()
+        self._beating = asyncio.create_task(self._beat_for_ever(), name="worker beat")
+        self._watching = asyncio.create_task(self._watch_for_ever(), name="rank watch")
+
+    async def close(self) -> None:
+        """Finish what was taken, then leave: for a replica that is told to go."""
+        while self._takes:
+            await asyncio.wait(self._takes)
+        for task in (self._beating, self._watching):
+            if task is not None:
+                task.cancel()
+        self._ranks.kill()
+        try:
+            await self._store.deregister(self._worker.id)
+        except StoreUnavailable as error:
+            log.warning("the worker's row is left to grow stale: %s", error)
+
+    def check(self) -> None:
+        """Raise when only a new replica can help.
+
+        Raises:
+            RankLost: the ranks could not be rebuilt, or the worker's heartbeat or watch has ended.
+        """
+        if self.state == "lost":
+            raise RankLost(self._reason)
+        for task in (self._beating, self._watching):
+            if task is not None and task.done():
+                raise RankLost(f"the {task.get_name()} has ended")
+
+    async def take(self, job_id: str, fence: int) -> Taken:
+        """Take a job and see it through. A caller that goes away does not stop the work."""
+        take = asyncio.create_task(self._take(job_id, fence), name=f"take {job_id}#{fence}")
+        # The loop itself holds tasks weakly; once the caller is gone this is the only reference.
+        self._takes.add(take)
+        take.add_done_callback(self._takes.discard)
+        return await asyncio.shield(take)
+
+    # --- one job ----------------------------------------------------------------------------------
+
+    async def _take(self, job_id: str, fence: int) -> Taken:
+        async with self._busy:
+            if self.state == "lost":
+                return Taken(taken=False, reason=self._reason)
+            try:
+                job, attempts = await self._start(job_id, fence)
+            except (StaleFence, JobNotFound):
+                return Taken(taken=False, reason="a later attempt exists")
+            except WrongWorker as error:
+                return Taken(taken=False, reason=str(error))
+            except StoreUnavailable as error:
+                return Taken(taken=False, reason=f"the job could not be begun: {error.message}")
+            attempt = attempts[fence]
+            await self._sweep(job.id, attempts.values(), fence)
+            run = AttemptRun(self._store, self._media, self._ranks, self._terms, self._pace, job, attempt)
+            if self._ranks.failure is not None:
+                await run.give_up(self._ranks.failure, 0.0)
+                return Taken(taken=True, reason=self._ranks.failure["code"])
+            fault = await run.see_through()
+            if fault is not None:
+                await self._rebuild(fault)
+            return Taken(taken=True)
+
+    async def _start(self, job_id: str, fence: int) -> tuple[Job, Mapping[int, Attempt]]:
+        """Begin, and again while the store is away, for as long as the lease may last.
+
+        Returns the job and its attempts by fence.
+        """
+        deadline = time.monotonic() + self._terms.lease_s
+        while True:
+            try:
+                attempts = {attempt.fence: attempt for attempt in await self._store.attempts(job_id)}
+                self._check_offer(attempts.get(fence))
+                job = await self._store.start(job_id, fence, self._worker.id, self._terms.lease_s)
+            except StoreUnavailable:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(self._pace.retry_s)
+            else:
+                return job, attempts
+
+    def _check_offer(self, attempt: Attempt | None) -> None:
+        """While an application is updated to another model, replicas of the version before still answer."""
+        mine = (self._terms.model, self._terms.offer)
+        if attempt is not None and (attempt.model, attempt.offer) != mine:
+            raise WrongWorker(f"this replica runs {'/'.join(mine)}, not {attempt.model}/{attempt.offer}")
+
+    async def _sweep(self, job_id: str, attempts: Iterable[Attempt], fence: int) -> None:
+        """Remove what earlier attempts left: one that died between storing and publishing told nobody."""
+        for earlier in attempts:
+            if earlier.fence >= fence or earlier.started_at is None:
+                continue
+            try:
+                await asyncio.to_thread(self._media.delete_prefix, f"clips/{job_id}/{earlier.fence}")
+            except MediaUnavailable as error:
+                log.warning("media of attempt %s of %s stay: %s", earlier.fence, job_id, error)
+
+    # --- ranks ------------------------------------------------------------------------------------
+
+    async def _rebuild(self, reason: str) -> None:
+        """New ranks in the same bundles (measured 4 s against 9 s for a new replica); twice, then give up."""
+        log.warning("ranks are rebuilt: %s", reason)
+        self._become("rebuilding", reason)
+        await self._tell()
+        for _ in range(REBUILDS):
+            self._ranks.kill()
+            try:
+                await self._ranks.spawn()
+            except RankLost as error:
+                self._reason = error.message
+            else:
+                self._become("ready" if self._ranks.failure is None else "broken")
+                await self._tell()
+                return
+        self._become("lost", self._reason)
+        await self._tell()
+
+    async def _watch_for_ever(self) -> None:
+        """Rebuild ranks that die between clips, so that no job's attempt is spent on finding out."""
+        while True:
+            await asyncio.sleep(self._pace.worker_beat_s)
+            if self.state != "ready" or self._busy.locked() or await self._ranks.alive():
+                continue
+            async with self._busy:
+                # A job may have come first, and found out by itself.
+                if self.state == "ready" and not await self._ranks.alive():
+                    await self._rebuild("a rank died between clips")
+
+    # --- the worker's row -------------------------------------------------------------------------
+
+    def _become(self, state: str, reason: str = "") -> None:
+        self._reason = reason
+        self._worker = replace(self._worker, state=state)
+
+    def _detail(self) -> dict[str, Any]:
+        failure = self._ranks.failure
+        reason = self._reason or (failure["message"] if failure else "")
+        return {"pid": os.getpid(), **self._ranks.facts, "reason": reason}
+
+    async def _register(self) -> None:
+        await self._store.register(replace(self._worker, detail=self._detail()))
+
+    async def _tell(self) -> None:
+        """Register now; when the store is away the next beat says the same."""
+        try:
+            await self._register()
+        except StoreUnavailable as error:
+            log.warning("the worker's state is told later: %s", error)
+
+    async def _beat_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(self._pace.worker_beat_s)
+            try:
+                if not await self._store.worker_beat(self._worker.id, self.state, self._detail()):
+                    await self._register()
+            except StoreUnavailable as error:
+                log.warning("worker heartbeat missed: %s", error)
+            except I2VError:
+                log.exception("worker heartbeat failed")

@@ -1,0 +1,145 @@
+"""Ranks without processes: they follow a script, so that a coordinator can be tried in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from deployments.ranks import ClipTask, Event, error_json
+from models.errors import Cancelled, I2VError, RankLost
+from router.media import MediaStore, clip_key
+
+
+@dataclass(slots=True)
+class Scene:
+    """What the ranks do with one clip."""
+
+    steps: int = 2
+    ending: Literal["done", "error", "dies", "silent", "ends"] = "done"
+    """`silent` says nothing more until it is cancelled or killed; `ends` stops without a last word."""
+    error: I2VError | None = None
+    deaf: bool = False
+    """Does not hear the cancel flag."""
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+    """The ranks wait for it after the first step when `waits`."""
+    waits: bool = False
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set at the first step."""
+
+
+class ScriptedRanks:
+    """A `deployments.ranks.Ranks` that plays scenes; after the last one every clip is simply made."""
+
+    def __init__(self, media: MediaStore, *scenes: Scene) -> None:
+        self.media = media
+        self.scenes = deque(scenes)
+        self.failure: dict[str, Any] | None = None
+        self.facts: dict[str, Any] = {"load_seconds": 0.5}
+        self.spawns: deque[I2VError | None] = deque()
+        """What the next starts do: an error to raise, or None to succeed; then all succeed."""
+        self.spawned = 0
+        self.killed = 0
+        self.dead = False
+        """True: a rank died; a start heals it."""
+        self.at_work = 0
+        self.most_at_work = 0
+        self.cancelled: set[tuple[str, int]] = set()
+        self._word = asyncio.Condition()
+
+    async def spawn(self) -> None:
+        """Start the ranks, or fail as scripted."""
+        self.spawned += 1
+        error = self.spawns.popleft() if self.spawns else None
+        if error is not None:
+            raise error
+        self.dead = False
+
+    def kill(self) -> None:
+        """End the ranks."""
+        self.killed += 1
+
+    async def cancel(self, task: ClipTask) -> None:
+        """Raise the clip's flag."""
+        async with self._word:
+            self.cancelled.add((task.job_id, task.fence))
+            self._word.notify_all()
+
+    async def alive(self) -> bool:
+        """False when a rank died, as scripted."""
+        return not self.dead
+
+    async def generate(self, task: ClipTask) -> AsyncGenerator[Event, None]:
+        """Play the next scene on this clip."""
+        scene = self.scenes.popleft() if self.scenes else Scene()
+        self.at_work += 1
+        self.most_at_work = max(self.most_at_work, self.at_work)
+        try:
+            async for event in self._play(scene, task):
+                yield event
+        finally:
+            self.at_work -= 1
+
+    async def _play(self, scene: Scene, task: ClipTask) -> AsyncGenerator[Event, None]:
+        for step in range(1, scene.steps + 1):
+            yield {
+                "type": "progress",
+                "stage": "denoising",
+                "step": step,
+                "steps": scene.steps,
+                "preview_key": None,
+            }
+            scene.begun.set()
+            if scene.waits:
+                await self._wait(scene, task)
+            if self._stopped(scene, task):
+                yield {"type": "error", "error": error_json(Cancelled("cancelled at a step boundary"))}
+                return
+        if scene.ending == "silent":
+            await asyncio.Event().wait()
+        if scene.ending == "dies":
+            raise RankLost("rank 0 died, as scripted")
+        if scene.ending == "error" and scene.error is not None:
+            yield {"type": "error", "error": error_json(scene.error)}
+        elif scene.ending == "done":
+            yield self._done(task)
+
+    async def _wait(self, scene: Scene, task: ClipTask) -> None:
+        """Until the scene is released or its clip is cancelled."""
+        released = asyncio.ensure_future(scene.released.wait())
+        heard = asyncio.ensure_future(self._hear(scene, task))
+        try:
+            await asyncio.wait({released, heard}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            released.cancel()
+            heard.cancel()
+
+    async def _hear(self, scene: Scene, task: ClipTask) -> None:
+        async with self._word:
+            await self._word.wait_for(lambda: self._stopped(scene, task))
+
+    def _stopped(self, scene: Scene, task: ClipTask) -> bool:
+        return not scene.deaf and (task.job_id, task.fence) in self.cancelled
+
+    def _done(self, task: ClipTask) -> Event:
+        content = f"clip of {task.job_id} under fence {task.fence}".encode()
+        key = clip_key(task.job_id, task.fence, "video")
+        self.media.put_bytes(key, content, "video/mp4")
+        return {
+            "type": "done",
+            "media": {
+                "video": {
+                    "key": key,
+                    "bytes": len(content),
+                    "sha256": hashlib.sha256(content).hexdigest(),
+                    "content_type": "video/mp4",
+                }
+            },
+            "notes": [],
+            "stages": {"denoising": 0.1},
+            "seconds": 0.1,
+            "geometry": {"width": 64, "height": 64, "num_frames": 8, "fps": 8.0, "seconds": 1.0},
+        }

@@ -1,0 +1,159 @@
+"""What the how-tos show works when it is typed off."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from deployments.config import load_serve_config
+from models.card import Card
+from models.catalog import Catalog, load_catalog
+from models.errors import Cancelled
+from models.gpus import load_gpus
+from models.runners.base import RunRequest, Stage
+from models.types import ClipWish, Objective, Size
+from policies.base import Decision, Features, Fleet, ImageFeatures, PromptFeatures, RouteRequest
+from policies.engine import Engine
+from policies.fleet import idle_fleet
+from policies.profile import load_profiles, parse_profile
+from policies.registry import ENTRY_POINTS, discover, gather
+
+ROOT = Path(__file__).resolve().parents[3]
+MODEL = "docs/howto/add-a-model.md"
+POLICY = "docs/howto/add-a-policy.md"
+RUNNER = "docs/howto/add-a-runner-or-provider.md"
+
+Block = Callable[[str, str], str]
+ModuleOf = Callable[[str, str], ModuleType]
+
+
+@pytest.fixture
+def catalog(block: Block, tmp_path: Path) -> Catalog:
+    (tmp_path / "studio-wan.yaml").write_text(block(MODEL, "id: studio-wan"))
+    return load_catalog(tmp_path)
+
+
+def request(**changes: Any) -> RouteRequest:
+    features = Features(
+        ImageFeatures(1600, 1082, "landscape", subject="product", subject_confidence=0.6),
+        PromptFeatures(camera=(), environment_motion=("rise",), motion_count=1, words=6),
+    )
+    return replace(RouteRequest(features=features, wish=ClipWish(size=Size(768, 512))), **changes)
+
+
+def decide(catalog: Catalog, fleet: Fleet | None = None, **changes: Any) -> Decision:
+    gpus = load_gpus()
+    engine = Engine(catalog, gpus, load_profiles())
+    return engine.decide(request(**changes), fleet or idle_fleet(catalog, gpus))
+
+
+def test_the_card_joins_the_catalog_and_takes_part_in_decisions(catalog: Catalog) -> None:
+    assert len(catalog) == len(load_catalog()) + 1
+    open_to_all = decide(catalog)
+    assert "studio-wan" in {scored.candidate.card.id for scored in open_to_all.candidates}
+    asked = decide(catalog, model="studio-wan")
+    assert asked.chosen is not None
+    assert asked.chosen.candidate.card.id == "studio-wan"
+    assert asked.chosen.candidate.prediction.seconds > 1
+
+
+def test_the_overlay_is_accepted_strictly(block: Block, tmp_path: Path) -> None:
+    overlay = tmp_path / "my-overlay.yaml"
+    overlay.write_text(block(MODEL, "keep: [gateway, parallax, studio-wan]"))
+    local = ROOT / "deployments" / "overlays" / "local.yaml"
+    config = load_serve_config(ROOT / "serve_config.yaml", local, overlay)
+    assert [application.name for application in config.applications] == ["gateway", "parallax", "studio-wan"]
+
+
+def test_the_filter_and_the_scorer_decide(module_of: ModuleOf, block: Block) -> None:
+    commercial = module_of(POLICY, "class CommercialUse").CommercialUse
+    small = module_of(POLICY, "class SmallWeights").SmallWeights
+    registry = gather([*discover().classes.values(), commercial, small])
+    excerpt = yaml.safe_load(block(POLICY, "use: commercial_use"))
+    shipped = yaml.safe_load((ROOT / "policies" / "profiles" / "balanced.yaml").read_text())
+    profile = parse_profile(shipped | excerpt, "how-to", registry)
+    catalog, gpus = load_catalog(), load_gpus()
+    engine = Engine(catalog, gpus, load_profiles() | {"balanced": profile})
+    decision = engine.decide(request(objective=Objective.BALANCED), idle_fleet(catalog, gpus))
+    rejected = {row.model: row.reason for row in decision.rejected if row.filter == "commercial_use"}
+    assert "svd-xt" in rejected
+    assert "commercial use: no" in rejected["svd-xt"]
+    assert decision.chosen is not None
+    value, weight = decision.chosen.scores["small_weights"]
+    assert 0 < value.value <= 1
+    assert "GB of weights" in value.reason
+    assert weight == 0.2
+
+
+def test_the_entry_points_are_the_groups_that_are_read(block: Block) -> None:
+    for document, group in ((POLICY, ENTRY_POINTS), (RUNNER, "i2v_router.runners")):
+        declared = tomllib.loads(block(document, "entry-points"))["project"]["entry-points"]
+        assert list(declared) == [group]
+    reader = (ROOT / "deployments" / "rank.py").read_text()
+    assert 'entry_points(group="i2v_router.runners")' in reader
+
+
+class Watch:
+    """A monitor that cancels at a step."""
+
+    def __init__(self, cancel_at: int | None = None) -> None:
+        self.cancel_at = cancel_at
+        self.steps: list[tuple[int, int]] = []
+        self.stages: list[Stage] = []
+
+    def stage(self, stage: Stage) -> None:
+        self.stages.append(stage)
+
+    def step(self, done: int, total: int, preview: Any = None) -> None:
+        if done == self.cancel_at:
+            raise Cancelled("asked to")
+        self.steps.append((done, total))
+
+    def wants_preview(self) -> bool:
+        return False
+
+
+def test_the_runner_keeps_the_rules(module_of: ModuleOf) -> None:
+    module = module_of(RUNNER, "class Freeze")
+    parallax = load_catalog().get("parallax")
+    decision = decide(load_catalog(), model="parallax")
+    assert decision.chosen is not None
+    plan = decision.chosen.candidate.plan
+    runner = module.load(parallax, parallax.offer("local"), checkpoint=None, device="cpu")
+    with Image.open(ROOT / "examples" / "photographs" / "product.jpg") as photograph:
+        asked = RunRequest(image=photograph.convert("RGB"), prompt="", plan=plan, seed=1)
+    watch = Watch()
+    frames = list(runner.generate(asked, watch).frames)
+    assert len(frames) == plan.effective.num_frames
+    assert all(frame.shape == (plan.effective.height, plan.effective.width, 3) for frame in frames)
+    assert frames[0].dtype == np.uint8
+    assert watch.steps[-1] == (len(frames), len(frames))
+    with pytest.raises(Cancelled):
+        list(runner.generate(asked, Watch(cancel_at=3)).frames)
+    runner.unload()
+
+
+def test_a_hosted_offer_is_weighed_in_a_dry_run_and_rejected_where_nothing_runs_it(catalog: Catalog) -> None:
+    sheet = catalog.get("studio-wan").model_dump(mode="json", exclude_none=True)
+    sourced = {"source": "made up for a test", "checked_at": "2026-11-21"}
+    offer = sheet["offers"][0]
+    del offer["runner"], offer["default_gpu"]
+    offer |= {
+        "backend": "fal",
+        "latency": {"p50": 30, "p95": 60, **sourced},
+        "price": {"kind": "per_second", "usd": 0.05, **sourced},
+    }
+    hosted = Catalog.of([Card.model_validate(sheet | {"id": "hosted"})])
+    assert decide(hosted).chosen is not None
+    nowhere = decide(hosted, Fleet(()))
+    assert nowhere.chosen is None
+    assert [row.filter for row in nowhere.rejected] == ["health"]
