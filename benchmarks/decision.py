@@ -172,7 +172,7 @@ def naive(
     for pool in fleet.pools:
         card = catalog.get(pool.model)
         offer = card.offer(pool.offer)
-        if any(reject(request, card, offer) for _, reject in profile.offer_filters):
+        if any(reject(request, card, offer) for _, reject, _ in profile.offer_filters):
             continue
         for mode in offer.modes:
             plan = plan_clip(
@@ -203,7 +203,7 @@ def naive(
                     isinstance(offer.price, PricePerGpuSecond),
                 )
                 made = Candidate(card, offer, mode, plan, degree, pool, prediction)
-                if any(reject(request, made) for _, reject in profile.candidate_filters):
+                if any(reject(request, made) for _, reject, _ in profile.candidate_filters):
                     continue
                 utility = 1.0
                 for scorer, weight in profile.scorers:

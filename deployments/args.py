@@ -17,7 +17,8 @@ class ModelArgs(BaseModel):
     offer: str = "local"
     gpu: str = "cpu"
     """GPU type of the ranks (key of gpus.yaml); it prices and predicts the offer."""
-    gang_size: Literal[1, 2, 4, 8] = 1
+    gang_size: Literal[1] = 1
+    """Ranks of a replica. One clip runs on one rank; larger ones would leave GPUs idle and are refused."""
     checkpoint: str | None = None
     """Local checkpoint directory; None: `I2V_MODELS/<card id>` if that exists, else the card's hub id."""
     threads: int | None = Field(default=None, ge=1)

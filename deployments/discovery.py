@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 from ray.serve._private.common import ReplicaState
+from ray.serve.config import AutoscalingConfig
 from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationDetails, DeploymentDetails, ServeInstanceDetails
 
@@ -84,12 +86,12 @@ def _pool(name: str, args: ModelArgs, application: ApplicationDetails) -> PoolRe
 
 
 def _limits(deployment: DeploymentDetails) -> tuple[int, int]:
-    """Fewest and most replicas."""
+    """Fewest and most replicas. What was not set is neither None nor a number but a marker of Serve's."""
     config = deployment.deployment_config
     scaling = config.autoscaling_config
-    if isinstance(scaling, dict):
-        return int(scaling.get("min_replicas", 1)), int(scaling.get("max_replicas", 1))
-    if scaling is not None:
+    if isinstance(scaling, Mapping):
+        scaling = AutoscalingConfig(**scaling)
+    if isinstance(scaling, AutoscalingConfig):
         return int(scaling.min_replicas), int(scaling.max_replicas)
     fixed = config.num_replicas
     return (fixed, fixed) if isinstance(fixed, int) else (1, 1)

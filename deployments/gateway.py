@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
+from starlette.datastructures import MutableHeaders
 
 from deployments.wiring import job_store, media_store, route_engine
 from router.fleet import CachedFleet
@@ -15,6 +16,24 @@ from router.settings import Settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class ProxyNamesRequests:
+    """Serve's proxy adds the same `X-Request-Id` to every response; a second one would make it a list."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on, less that header."""
+
+        async def without_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                del MutableHeaders(scope=message)["X-Request-Id"]
+            await send(message)
+
+        await self._app(scope, receive, without_id)
 
 
 class GatewayReplica:
@@ -32,7 +51,7 @@ class GatewayReplica:
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Serve once, after the constructor, inside the replica."""
         settings = self._settings
-        return create_app(
+        app = create_app(
             settings=settings,
             store=self._store,
             media=media_store(settings),
@@ -40,6 +59,8 @@ class GatewayReplica:
             fleet=CachedFleet(self._store),
             nudge=self._nudge,
         )
+        app.add_middleware(ProxyNamesRequests)
+        return app
 
     async def _nudge(self) -> None:
         try:

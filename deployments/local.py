@@ -217,7 +217,7 @@ def _prepare_tiny_model(home: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run until SIGINT or SIGTERM; SIGHUP reads the configuration again."""
+    """Run until SIGINT, SIGTERM or SIGHUP; SIGUSR1 reads the configuration again."""
     parser = argparse.ArgumentParser(prog="i2v serve", description="Run the whole stack on this machine.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
@@ -227,7 +227,7 @@ def main(argv: list[str] | None = None) -> int:
     given = parser.parse_args(argv)
     options = LocalOptions(given.host, given.port, given.profile, given.config, tuple(given.overlay))
     signals: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, lambda received, _: signals.put(received))
     stack = LocalStack(options)
     try:
@@ -237,7 +237,7 @@ def main(argv: list[str] | None = None) -> int:
         stack.close()
         return 1
     print(f"ready: http://{options.host}:{options.port}", flush=True)
-    while signals.get() == signal.SIGHUP:
+    while signals.get() == signal.SIGUSR1:
         try:
             stack.reload()
         except I2VError as error:

@@ -262,7 +262,8 @@ class Decision:
 class OfferFilter(Protocol):
     """Takes an offer out before geometry is planned (cheap facts of card and offer).
 
-    Returns the reason for rejection, or None to keep it. The reason is a full sentence with figures.
+    Returns the reason for rejection, or None to keep it. The reason is a full sentence with figures. A filter
+    of either kind may also have `applies(request) -> bool`: where that is False it is not asked at all.
     """
 
     name: ClassVar[str]

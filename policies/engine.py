@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from models.gpus import GpuType
     from policies.base import CounterOffer, Fleet, Pool, RouteRequest
     from policies.candidates import OfferEntry, Planned, Row
-    from policies.profile import Profile
+    from policies.profile import CandidateReject, OfferReject, Profile
 
 __all__ = ["Engine", "idle_fleet"]
 
@@ -114,11 +114,13 @@ class Engine:
             request.has_last_image,
         )
         sheet = self._candidates.sheet(key)
+        offer_filters = [(n, reject) for n, reject, applies in profile.offer_filters if applies(request)]
+        filters = [(n, reject) for n, reject, applies in profile.candidate_filters if applies(request)]
         kept: list[Candidate] = []
         rejected: list[Rejected] = []
         for entry in self._candidates.entries:
             serving = pools.get(entry.key)
-            out = _reject_offer(profile, request, entry, serving, exclude)
+            out = _reject_offer(offer_filters, request, entry, serving, exclude)
             if out is not None:
                 rejected.append(Rejected(*entry.key, *out))
             if out is not None or serving is None:
@@ -128,7 +130,7 @@ class Engine:
                 if isinstance(planned, str):
                     rejected.append(Rejected(*entry.key, "geometry", row.prefix + planned))
                     continue
-                out = self._row(request, profile, entry, row, planned, serving, kept)
+                out = self._row(request, profile, filters, entry, row, planned, serving, kept)
                 if out is not None:
                     rejected.append(Rejected(*entry.key, out[0], row.prefix + out[1]))
         return kept, rejected
@@ -144,6 +146,7 @@ class Engine:
         self,
         request: RouteRequest,
         profile: Profile,
+        filters: Sequence[tuple[str, CandidateReject]],
         entry: OfferEntry,
         row: Row,
         planned: Planned,
@@ -168,7 +171,7 @@ class Engine:
                 priced = self._candidates.priced(entry, row, planned, pool, gpus)
                 prediction = predict(priced, pool, wait, quality, request.deadline_s, entry.priced_by_gpu)
                 made = Candidate(card, offer, mode, plan, gpus, pool, prediction)
-                for name, reject in profile.candidate_filters:
+                for name, reject in filters:
                     reason = reject(request, made)
                     if reason is not None:
                         if not any_kept:
@@ -192,14 +195,14 @@ def _serving(fleet: Fleet) -> dict[tuple[str, str], Serving]:
 
 
 def _reject_offer(
-    profile: Profile,
+    filters: Sequence[tuple[str, OfferReject]],
     request: RouteRequest,
     entry: OfferEntry,
     serving: Serving | None,
     exclude: frozenset[str],
 ) -> tuple[str, str] | None:
     """(filter, reason) that takes the whole offer out, or None."""
-    for name, reject in profile.offer_filters:
+    for name, reject in filters:
         reason = reject(request, entry.card, entry.offer)
         if reason is not None:
             return name, reason

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     OfferReject = Callable[[RouteRequest, Card, Offer], str | None]
     CandidateReject = Callable[[RouteRequest, Candidate], str | None]
+    Applies = Callable[[RouteRequest], bool]
 
 Share = Annotated[float, Field(gt=0, le=1)]
 
@@ -39,8 +40,8 @@ class Profile:
     Attributes:
         name: Objective, and name in the Decision JSON.
         summary: One sentence for people.
-        offer_filters: Cheap filters on card and offer, by name, in order.
-        candidate_filters: Filters on planned candidates, by name, in order.
+        offer_filters: Cheap filters on card and offer: name, what rejects, for which requests; in order.
+        candidate_filters: Filters on planned candidates, likewise.
         place: Of each candidate filter in that order, by name.
         scorers: Each with its weight.
         picker: Orders what is left.
@@ -51,8 +52,8 @@ class Profile:
 
     name: str
     summary: str
-    offer_filters: tuple[tuple[str, OfferReject], ...]
-    candidate_filters: tuple[tuple[str, CandidateReject], ...]
+    offer_filters: tuple[tuple[str, OfferReject, Applies], ...]
+    candidate_filters: tuple[tuple[str, CandidateReject, Applies], ...]
     place: Mapping[str, int]
     scorers: tuple[Column, ...]
     picker: Picker
@@ -121,8 +122,10 @@ def parse_profile(content: object, where: str, registry: Registry | None = None)
     return Profile(
         name=sheet.name,
         summary=sheet.summary,
-        offer_filters=tuple((f.name, f.reject_offer) for f in filters if hasattr(f, "reject_offer")),
-        candidate_filters=tuple((f.name, f.reject) for f in filters if hasattr(f, "reject")),
+        offer_filters=tuple(
+            (f.name, f.reject_offer, _applies(f)) for f in filters if hasattr(f, "reject_offer")
+        ),
+        candidate_filters=tuple((f.name, f.reject, _applies(f)) for f in filters if hasattr(f, "reject")),
         place={f.name: at for at, f in enumerate(filters)},
         scorers=tuple(
             Column(known.build("scorer", use.use, use.parameters, f"{where}: scorers"), use.weight)
@@ -133,6 +136,16 @@ def parse_profile(content: object, where: str, registry: Registry | None = None)
         reference_elo=sheet.reference_elo,
         fallbacks=sheet.fallbacks,
     )
+
+
+def _applies(policy: Any) -> Applies:
+    """When a filter is asked: always, unless it says otherwise."""
+    return getattr(policy, "applies", _always)
+
+
+def _always(request: RouteRequest) -> bool:
+    del request
+    return True
 
 
 def load_profiles(overlay: Path | None = None) -> dict[str, Profile]:

@@ -23,7 +23,7 @@ READY = "ready: "
 """What the stack prints, with its address, once it takes requests."""
 PR_SET_PDEATHSIG = 1
 """From <sys/prctl.h>: a signal for the child when its parent dies, however that happens."""
-FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 def serve_command(host: str, port: int, profile: str) -> list[str]:

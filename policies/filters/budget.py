@@ -17,6 +17,10 @@ class Budget:
 
     name: ClassVar[str] = "budget"
 
+    def applies(self, request: RouteRequest) -> bool:
+        """False when nothing can be rejected for this request."""
+        return request.max_cost_usd is not None
+
     def reject(self, request: RouteRequest, candidate: Candidate) -> str | None:
         """Why this candidate is no answer, or None."""
         limit = request.max_cost_usd

@@ -16,6 +16,10 @@ class CameraControl:
 
     name: ClassVar[str] = "camera_control"
 
+    def applies(self, request: RouteRequest) -> bool:
+        """False when nothing can be rejected for this request."""
+        return any(wish.required for wish in request.camera)
+
     def reject_offer(self, request: RouteRequest, card: Card, offer: Offer) -> str | None:
         """Why this offer is no answer, or None."""
         del offer

@@ -22,6 +22,10 @@ class Deadline:
     hopeless: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Below this chance a candidate is no answer."""
 
+    def applies(self, request: RouteRequest) -> bool:
+        """False when nothing can be rejected for this request."""
+        return request.deadline_s is not None
+
     def reject(self, request: RouteRequest, candidate: Candidate) -> str | None:
         """Why this candidate is no answer, or None."""
         deadline = request.deadline_s

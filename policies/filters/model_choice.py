@@ -16,6 +16,10 @@ class ModelChoice:
 
     name: ClassVar[str] = "model_choice"
 
+    def applies(self, request: RouteRequest) -> bool:
+        """False when nothing can be rejected for this request."""
+        return request.model != "auto" or bool(request.allow or request.deny)
+
     def reject_offer(self, request: RouteRequest, card: Card, offer: Offer) -> str | None:
         """Why this offer is no answer, or None."""
         if request.model not in {"auto", card.id}:

@@ -20,6 +20,10 @@ class Residency:
 
     name: ClassVar[str] = "residency"
 
+    def applies(self, request: RouteRequest) -> bool:
+        """False when nothing can be rejected for this request."""
+        return request.residency is Where.SELF_HOSTED
+
     def reject_offer(self, request: RouteRequest, card: Card, offer: Offer) -> str | None:
         """Why this offer is no answer, or None."""
         del card

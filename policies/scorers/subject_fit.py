@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     from models.card import Card
     from policies.base import Candidate, RouteRequest
 
-FABRIC = frozenset(
-    {"cloth", "clothes", "clothing", "coat", "dress", "fabric", "robe", "scarf", "silk", "skirt"}
-)
-"""Subject motions that speak of fashion."""
+FABRIC_MOTIONS = frozenset({"billow", "flutter"})
+"""What clothes do when they move; hair does it too, so they are half an evidence of fashion."""
 
 NEUTRAL = 0.5
 
@@ -54,8 +52,8 @@ def evidence(request: RouteRequest) -> dict[str, float]:
         seen["ambient_motion"] = 1.0
     if request.camera or prompt.camera:
         seen["cinematic_camera"] = 1.0
-    if not FABRIC.isdisjoint(prompt.subject_motion):
-        seen["fashion"] = 1.0
+    if not FABRIC_MOTIONS.isdisjoint(prompt.subject_motion):
+        seen["fashion"] = 0.5
     if request.objective in {Objective.SPEED, Objective.PREVIEW}:
         seen["speed"] = 1.0
     return seen

@@ -63,7 +63,7 @@ class SqlJobStore:
         retain_ended_s: float = 86_400.0,
     ) -> None:
         self._db = Database(url, timeout_s=timeout_s, pool_size=pool_size)
-        self._glance = Glance(self._db.sqlite_path) if self._db.sqlite_path is not None else None
+        self._glance: Glance | None = None
         self._host = host if host is not None else socket.gethostname()
         self._retry_window_s = retry_window_s
         self._rules = Rules(backoff if backoff is not None else Backoff(), retain_ended_s)
@@ -88,6 +88,7 @@ class SqlJobStore:
                 async with file_lock(path.with_name(path.name + ".lock"), self._db.timeout_s):
                     await self._db.read(_use_wal)
                     await self._db.write(self._open_sqlite)
+                self._glance = Glance(path)
             except OSError as exc:
                 raise StoreUnavailable(f"the job store {path} cannot be opened: {exc}") from exc
         except BaseException:
@@ -104,8 +105,9 @@ class SqlJobStore:
 
     async def close(self) -> None:
         """Release connections."""
-        if self._glance is not None:
-            self._glance.close()
+        glance, self._glance = self._glance, None
+        if glance is not None:
+            glance.close()
         await self._db.close()
 
     async def ping(self) -> None:

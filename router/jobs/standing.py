@@ -37,7 +37,7 @@ _SAME_PRIORITY = jobs.c.priority == bindparam("priority")
 _SAME_DUE = and_(_SAME_PRIORITY, jobs.c.due_at == bindparam("due_at"))
 _SAME_CREATED = and_(_SAME_DUE, jobs.c.created_at == bindparam("created_at"))
 _AHEAD = (
-    select(func.count())
+    select(func.count().label("n"))
     .select_from(jobs)
     .where(
         WAITING,
@@ -88,11 +88,12 @@ def _order(row: Row[Any]) -> dict[str, Any]:
 class _Reading:
     """A statement as SQLite's own driver takes it, and its rows as SQLAlchemy would give them."""
 
-    def __init__(self, name: str, statement: Select[Any]) -> None:
+    def __init__(self, statement: Select[Any]) -> None:
         self.sql = str(statement.compile(dialect=sqlite.dialect(paramstyle="named")))
         columns = statement.selected_columns
-        # A row is read by name only, as SQLAlchemy's are.
-        self._row: Callable[[Iterable[Any]], Any] = namedtuple(name, columns.keys())._make
+        # Its fields are the table's columns, which a type checker cannot see.
+        make: Any = namedtuple
+        self._row: Callable[[Iterable[Any]], Any] = make("Read", columns.keys())._make
         self._json = [at for at, column in enumerate(columns) if isinstance(column.type, JSON)]
         self._boolean = [at for at, column in enumerate(columns) if isinstance(column.type, Boolean)]
 
@@ -108,9 +109,9 @@ class _Reading:
         return self._row(values)
 
 
-_READ_ONE = _Reading("JobRow", _ONE)
-_READ_ATTEMPTS = _Reading("AttemptRow", _ATTEMPTS)
-_READ_AHEAD = _Reading("AheadRow", _AHEAD.with_only_columns(func.count().label("n")))
+_READ_ONE = _Reading(_ONE)
+_READ_ATTEMPTS = _Reading(_ATTEMPTS)
+_READ_AHEAD = _Reading(_AHEAD)
 
 
 class Glance:

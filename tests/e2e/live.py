@@ -110,7 +110,7 @@ class LiveStack:
     def reload(self) -> None:
         """Have the configuration read again."""
         assert self.process is not None
-        self.process.send_signal(signal.SIGHUP)
+        self.process.send_signal(signal.SIGUSR1)
 
     def kill_all(self) -> None:
         """kill -9 every process of the stack, as a power cut would."""

@@ -155,3 +155,10 @@ def test_a_full_range_request_serves_parts_of_the_clip(stack: LiveStack) -> None
     assert part.status_code == 206
     assert part.content == whole[10:100]
     assert io.BytesIO(whole).read(12)[4:8] == b"ftyp"
+
+
+def test_a_request_id_is_given_once_and_the_clients_is_kept(stack: LiveStack) -> None:
+    given = httpx.get(f"{stack.url}/healthz", headers={"X-Request-Id": "req-of-a-client"}, timeout=10)
+    assert given.headers.get_list("x-request-id") == ["req-of-a-client"]
+    drawn = httpx.get(f"{stack.url}/v1/videos/vid_unknown", timeout=10)
+    assert drawn.headers.get_list("x-request-id") == [drawn.json()["request_id"]]

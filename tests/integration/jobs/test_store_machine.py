@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -402,6 +403,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert len(ends) <= 1
 
 
+@pytest.mark.timeout(600)  # a failure is shrunk for up to five minutes before it is shown
 def test_the_store_does_what_the_model_says(make_store: Callable[[], SqlJobStore]) -> None:
     with asyncio.Runner() as runner:
         store = make_store()

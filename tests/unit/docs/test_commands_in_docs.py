@@ -87,6 +87,7 @@ def test_files_that_commands_name_exist(page: str) -> None:
 
 
 def test_the_readme_shows_the_two_commands() -> None:
-    assert [
-        words for words in commands("README.md") if words[0] == "make"
-    ][:2] == [["make", "demo"], ["make", "test"]]
+    assert [words for words in commands("README.md") if words[0] == "make"][:2] == [
+        ["make", "demo"],
+        ["make", "test"],
+    ]

@@ -15,7 +15,7 @@ from policies.geometry import Tolerance, plan_clip, plan_frames
 from policies.lengths import longest
 
 PHOTO = Size(1600, 1200)
-ANY = Tolerance(min_resolution=0.001, min_seconds=0.001, min_fps=0.001, min_aspect=0.001)
+ANY = Tolerance(min_resolution=1e-9, min_seconds=1e-9, min_fps=1e-9, min_aspect=1e-9)
 LISTED = {"kind": "list", "sizes": [[1280, 720], [720, 1280], [832, 480], [960, 960]]}
 SECONDS = {"kind": "seconds", "values": [5, 10]}
 

@@ -172,6 +172,23 @@ def test_filter(name: str, requests: list[Any], candidates: list[Any], cards: li
     assert requests == before
 
 
+@pytest.mark.parametrize(
+    "name", [n for n in of("filter") if hasattr(REGISTRY.classes["filter", n], "applies")]
+)
+def test_a_filter_that_does_not_apply_rejects_nothing(
+    name: str, requests: list[Any], candidates: list[Any], cards: list[Any]
+) -> None:
+    policy = REGISTRY.build("filter", name, {}, "test")
+    idle = [request for request in requests if not policy.applies(request)]
+    assert idle
+    assert len(idle) < len(requests)
+    for request in idle:
+        if hasattr(policy, "reject_offer"):
+            assert not any(policy.reject_offer(request, card, card.offers[0]) for card in cards)
+        if hasattr(policy, "reject"):
+            assert not any(policy.reject(request, candidate) for candidate in candidates)
+
+
 def test_every_shipped_filter_can_reject(
     build: Any, cards: list[Any], candidates: list[Any], requests: list[Any]
 ) -> None:

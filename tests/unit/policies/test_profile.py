@@ -45,8 +45,8 @@ def test_shipped_profiles_answer_every_objective() -> None:
     assert set(profiles) == {objective.value for objective in Objective}
     for name, profile in profiles.items():
         assert profile.name == name
-        assert {"lifecycle", "model_choice", "task"} <= {f for f, _ in profile.offer_filters}
-        assert {"memory", "budget", "deadline", "health"} <= {f for f, _ in profile.candidate_filters}
+        assert {"lifecycle", "model_choice", "task"} <= {f for f, _, _ in profile.offer_filters}
+        assert {"memory", "budget", "deadline", "health"} <= {f for f, _, _ in profile.candidate_filters}
         assert {"quality", "on_time", "makes"} <= {scorer.name for scorer, _ in profile.scorers}
 
 
@@ -57,8 +57,8 @@ def test_parameters_and_weights_come_from_the_file() -> None:
     assert profile.picker.cost_weight == 0.3  # type: ignore[attr-defined]
     assert profile.tolerance == Tolerance(0.5, 0.5, 0.5, 0.5, 0.5)
     assert (profile.reference_elo, profile.fallbacks) == (1100, 2)
-    assert [name for name, _ in profile.offer_filters] == ["lifecycle"]
-    assert [name for name, _ in profile.candidate_filters] == ["deadline"]
+    assert [name for name, _, _ in profile.offer_filters] == ["lifecycle"]
+    assert [name for name, _, _ in profile.candidate_filters] == ["deadline"]
 
 
 @pytest.mark.parametrize(

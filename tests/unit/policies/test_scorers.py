@@ -129,7 +129,7 @@ def test_evidence(build: Any) -> None:
             subject="portrait",
             subject_confidence=0.8,
             environment_motion=("water",),
-            subject_motion=("dress",),
+            subject_motion=("billow",),
             camera=(CameraWish(CameraMove.PUSH_IN),),
             objective=Objective.SPEED,
         )
@@ -138,7 +138,7 @@ def test_evidence(build: Any) -> None:
         "portrait": 0.8,
         "ambient_motion": 1.0,
         "cinematic_camera": 1.0,
-        "fashion": 1.0,
+        "fashion": 0.5,
         "speed": 1.0,
     }
 
