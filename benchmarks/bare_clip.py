@@ -106,8 +106,9 @@ def _serve() -> None:
         began = time.perf_counter()
         geometry = Geometry(task["width"], task["height"], task["num_frames"], task["fps"])
         with Image.open(task["image"]) as opened:
-            framing = Framing(Fit(task["framing"]["fit"]), task["framing"]["kept"], task["framing"]["filled"])
-            photograph = fit_photograph(opened.convert("RGB"), geometry.size, framing)
+            photograph = fit_photograph(
+                opened.convert("RGB"), geometry.size, Framing(Fit.CROP, kept=1.0, filled=1.0)
+            )
         frames = pipe(
             image=photograph,
             prompt=task["prompt"],
@@ -123,9 +124,7 @@ def _serve() -> None:
         ).frames[0]
         pictures = ((frame * 255.0).round().astype("uint8") for frame in frames)
         encoded = encode_clip(pictures, geometry, Path(task["directory"]))
-        print(
-            json.dumps({"seconds": time.perf_counter() - began, "bytes": encoded.bytes}), file=answers
-        )
+        print(json.dumps({"seconds": time.perf_counter() - began, "bytes": encoded.bytes}), file=answers)
         del frames, pictures
 
 

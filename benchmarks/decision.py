@@ -63,6 +63,9 @@ def _variant(card: Card, at: int, rng: random.Random) -> Card:
             offer.model_copy(update={"modes": tuple(_limits(mode, rng) for mode in offer.modes)})
             for offer in offers
         )
+    if card.cost is not None and card.cost.transformer is not None:
+        # Whatever degrees the card ships with, the case is a fleet in which clips may share GPUs.
+        offers = tuple(offer.model_copy(update={"degrees": DEGREES}) for offer in offers)
     tag = rng.choice(("portrait", "landscape", "group", "product", "ambient_motion", "cinematic_camera"))
     said = Strength(
         tag=tag, weight=rng.uniform(-0.4, 0.4), source="synthetic", checked_at=card.checked_at, inferred=True

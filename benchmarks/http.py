@@ -63,7 +63,11 @@ OVERLAY: dict[str, Any] = {
                     "placement_group_bundles": [{"CPU": 0.1}, {"CPU": 0.1}],
                     "placement_group_strategy": "STRICT_PACK",
                     "ray_actor_options": {"num_cpus": 0.1},
-                    "autoscaling_config": {"min_replicas": 1, "max_replicas": 1, "target_ongoing_requests": 1},
+                    "autoscaling_config": {
+                        "min_replicas": 1,
+                        "max_replicas": 1,
+                        "target_ongoing_requests": 1,
+                    },
                 }
             ],
         },

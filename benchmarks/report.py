@@ -93,7 +93,8 @@ def verdict(name: str, target: Target) -> str:
     """One line for the terminal."""
     word = "met   " if target.met else "MISSED"
     unit = f" {target.unit}" if target.unit else ""
-    return f"{word}  {name}: {target.what}: {target.value:.4g}{unit} (target {target.sense} {target.limit:g}{unit})"
+    promise = f"target {target.sense} {target.limit:g}{unit}"
+    return f"{word}  {name}: {target.what}: {target.value:.4g}{unit} ({promise})"
 
 
 def command(name: str) -> str:
@@ -102,7 +103,7 @@ def command(name: str) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """Where the figures come from. Load is that of the last minute: above a few tenths, others were at work."""
+    """Where the figures come from. A load of the last minute that exceeds the benchmark's own spoils them."""
     return {
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),

@@ -45,10 +45,17 @@ class Stack:
         """Its job store: a process of this machine may open it too."""
         return f"sqlite:///{self.home / 'jobs.db'}"
 
-    def workers(self, pool: str) -> list[dict[str, Any]]:
-        """Ready workers of a pool, as `/v1/fleet` shows them."""
-        fleet = httpx.get(f"{self.url}/v1/fleet", timeout=30).raise_for_status().json()
-        return [row for row in fleet["workers"] if row["pool"] == pool and row["state"] == "ready"]
+    def worker(self, pool: str, timeout_s: float = 60.0) -> dict[str, Any]:
+        """The one worker of a pool, as `/v1/fleet` shows it, once it is ready."""
+        deadline = time.monotonic() + timeout_s
+        workers: list[dict[str, Any]] = []
+        while time.monotonic() < deadline:
+            fleet = httpx.get(f"{self.url}/v1/fleet", timeout=30).raise_for_status().json()
+            workers = [row for row in fleet["workers"] if row["pool"] == pool]
+            if len(workers) == 1 and workers[0]["state"] == "ready":
+                return workers[0]
+            time.sleep(0.2)
+        raise RuntimeError(f"pool {pool} has no ready worker after {timeout_s:.0f} s: {workers}")
 
     def submit(self, prompt: str, **fields: str) -> str:
         """Post the bundled portrait; returns the job's id."""

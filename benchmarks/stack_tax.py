@@ -12,8 +12,9 @@ stream. Memory: of the process that holds the weights, after the same number of 
 
 from __future__ import annotations
 
-import json
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from contextlib import ExitStack
@@ -90,19 +91,154 @@ def through_the_stack(stack: Stack, side: int) -> tuple[float, dict[str, Any], i
     return seconds, job, len(clip)
 
 
-def bare_task(job: dict[str, Any], plan: dict[str, Any], directory: Path) -> dict[str, Any]:
-    """The same clip for the bare process, as the stack planned it."""
-    native = plan["native"]
+def bare_task(side: int, directory: Path) -> dict[str, Any]:
+    """The same clip for the bare process; steps and guidance are those of the card."""
     return {
         "image": str(PORTRAIT),
         "prompt": PROMPT,
-        "width": native["width"],
-        "height": native["height"],
-        "num_frames": native["num_frames"],
-        "fps": plan["effective"]["fps"],
-        "framing": plan["framing"],
+        "width": side,
+        "height": side,
+        "num_frames": FRAMES,
+        "fps": FPS,
         "steps": 2,
         "guidance": 1.0,
-        "seed": job["seed"],
+        "seed": SEED,
         "directory": str(directory),
     }
+
+
+def run_stack(home: Path, checkpoints: Path, clips: int, side: int) -> dict[str, Any]:
+    """Warm up and time the stack."""
+    card = ROOT / "benchmarks" / "cards" / "bench-wan.yaml"
+    with running_stack(home, overlay(), {"I2V_MODELS": str(checkpoints)}, [card]) as stack:
+        worker = stack.worker(POOL)
+        (rank,) = worker["detail"]["rank_pids"]
+        loaded = memory_of(rank)
+        idle = idle_cores(stack.process.pid)
+        memory, seconds, inside = [], [], []
+        size = 0
+        for _ in range(clips + 1):
+            spent, job, size = through_the_stack(stack, side)
+            seconds.append(spent)
+            inside.append(job["usage"]["actual_seconds"])
+            memory.append(memory_of(rank))
+        coordinator = memory_of(worker["detail"]["pid"])
+    return {
+        "seconds": [round(one, 3) for one in seconds[1:]],
+        "on_the_replica": inside[1:],
+        "first_seconds": round(seconds[0], 3),
+        "idle_cores": idle,
+        "memory_loaded": asdict(loaded),
+        "memory": [asdict(one) for one in memory],
+        "coordinator_memory": asdict(coordinator),
+        "clip_bytes": size,
+    }
+
+
+def idle_cores(pid: int, seconds: float = 5.0) -> float:
+    """Cores that the whole stack keeps busy while nothing is asked of it."""
+    tree = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    before = sum(sum(process.cpu_times()[:2]) for process in tree)
+    time.sleep(seconds)
+    after = sum(sum(process.cpu_times()[:2]) for process in tree if process.is_running())
+    return round((after - before) / seconds, 3)
+
+
+class Bare:
+    """The peer's clips so far."""
+
+    def __init__(self, process: BareProcess, side: int, directory: Path) -> None:
+        self._process = process
+        self._task = bare_task(side, directory)
+        self.seconds: list[float] = []
+        self.memory: list[Memory] = []
+        self.loaded = memory_of(process.pid)
+        self.clip_bytes = 0
+
+    def make(self, clips: int) -> None:
+        for _ in range(clips):
+            answer = self._process.ask(self._task)
+            self.seconds.append(answer["seconds"])
+            self.memory.append(memory_of(self._process.pid))
+            self.clip_bytes = answer["bytes"]
+
+
+def main() -> None:
+    given = arguments(
+        __doc__, clips=(4, "timed clips on each side"), side=(160, "pixels of the square clip's side")
+    )
+    threads = os.cpu_count() or 1
+    with tempfile.TemporaryDirectory(prefix="i2v-bench-") as folder, ExitStack() as open_things:
+        root = Path(folder)
+        checkpoints, home = root / "checkpoints", root / "stack"
+        home.mkdir()
+        # In a process of its own: what building it leaves behind is nobody's.
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "models.runners.tiny",
+                "wan2.1",
+                str(checkpoints / MODEL),
+                "--scale",
+                "bench",
+            ],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+        )
+        process = open_things.enter_context(bare_process(checkpoints / MODEL, threads))
+        bare = Bare(process, given.side, root / "bare")
+        bare.make(1 + (given.clips + 1) // 2)
+        ours = run_stack(home, checkpoints, given.clips, given.side)
+        bare.make(given.clips // 2)
+    report(given.clips, given.side, threads, ours, bare).write()
+
+
+def report(clips: int, side: int, threads: int, ours: dict[str, Any], bare: Bare) -> Report:
+    timed = bare.seconds[1:]
+    last, theirs = Memory(**ours["memory"][-1]), bare.memory[clips]
+    targets = [
+        Target(
+            "wall time of a 5 s clip through the stack over a bare process",
+            median(ours["seconds"]) / median(timed),
+            "<=",
+            WALL_RATIO,
+        ),
+        Target(
+            "RSS of the rank after its clips over the bare process", last.rss / theirs.rss, "<=", MEMORY_RATIO
+        ),
+        Target(
+            "peak RSS of the rank over the bare process", last.peak_rss / theirs.peak_rss, "<=", MEMORY_RATIO
+        ),
+    ]
+    return Report(
+        name="stack_tax",
+        summary="a 5.06 s clip of the diffusers Wan pipeline by HTTP, beside the same pipeline in a bare process",
+        figures=ours | {"uss_ratio": round(last.uss / theirs.uss, 4)},
+        peer={
+            "what": "WanImageToVideoPipeline and encode_clip in a process of their own, no stack running",
+            "seconds": [round(one, 3) for one in timed],
+            "first_seconds": round(bare.seconds[0], 3),
+            "memory_loaded": asdict(bare.loaded),
+            "memory": [asdict(one) for one in bare.memory],
+            "clip_bytes": bare.clip_bytes,
+        },
+        targets=targets,
+        settings={
+            "clips": clips,
+            "frames": FRAMES,
+            "fps": FPS,
+            "size": f"{side}x{side}",
+            "steps": 2,
+            "threads": threads,
+        },
+        notes=(
+            "RSS counts pages shared with other processes too: for a Ray worker those of the object store's "
+            "mapping that it touched and of Ray's own libraries; USS counts none of them.",
+        ),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, floor, lcm, log, sqrt
+from math import ceil, floor, inf, lcm, log, sqrt
 from typing import TYPE_CHECKING
 
 from models.types import Fit, Framing, Size
@@ -53,10 +53,12 @@ def _listed(sizes: ListedSizes, photo: Size, asked: Size | None) -> Size:
 
 
 def _on_lattice(sizes: AreaSizes, photo: Size, asked: Size | None) -> Size | None:
-    step = sizes.multiple if sizes.multiple % 2 == 0 else lcm(sizes.multiple, 2)
-    aspect = asked.aspect if asked else photo.aspect
-    aspect = min(max(aspect, sizes.aspect_min), sizes.aspect_max)
-    area = sizes.pixels if asked is None else min(max(asked.pixels, sizes.min_pixels), sizes.pixels)
+    step, most = sizes.multiple, sizes.pixels
+    if step % 2:
+        step = lcm(step, 2)
+    shape = photo if asked is None else asked
+    aspect = min(max(shape.width / shape.height, sizes.aspect_min), sizes.aspect_max)
+    area = most if asked is None else min(max(asked.pixels, sizes.min_pixels), most)
     width = sqrt(area * aspect)
     w, h = int(width // step) * step, int(width / aspect // step) * step
     near = _closest(sizes, ((w, h), (w, h + step), (w + step, h), (w + step, h + step)), aspect, area)
@@ -78,20 +80,20 @@ def _on_lattice(sizes: AreaSizes, photo: Size, asked: Size | None) -> Size | Non
 
 def _closest(sizes: AreaSizes, pairs: Iterable[tuple[int, int]], aspect: float, area: float) -> Size | None:
     """The allowed pair that loses least: a wrong shape weighs twice a wrong area."""
-    best: tuple[float, int, int] | None = None
     least, most, narrow, wide = sizes.min_pixels, sizes.pixels, sizes.aspect_min, sizes.aspect_max
+    lowest, best_w, best_h = inf, 0, 0
     for w, h in pairs:
         pixels = w * h
-        if w <= 0 or not least <= pixels <= most:
+        if pixels > most or pixels < least or w <= 0:
             continue
         shape = w / h
-        if not narrow <= shape <= wide:
+        if shape < narrow or shape > wide:
             continue
         # Logarithms, so that a portrait gets the mirror image of what a landscape gets.
         loss = 2 * abs(log(shape / aspect)) + abs(log(pixels / area))
-        if best is None or (loss, w, h) < best:
-            best = (loss, w, h)
-    return Size(best[1], best[2]) if best else None
+        if loss < lowest:
+            lowest, best_w, best_h = loss, w, h
+    return Size(best_w, best_h) if best_w else None
 
 
 def _heights(sizes: AreaSizes, width: int, step: int, aspect: float) -> Iterable[int]:
