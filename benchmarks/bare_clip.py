@@ -74,6 +74,8 @@ def bare_process(checkpoint: Path, threads: int) -> Iterator[BareProcess]:
         text=True,
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"},
+        # As the stack is started: the kernel shares the processors among sessions first (autogroups).
+        start_new_session=True,
     )
     try:
         bare = BareProcess(process)

@@ -1,8 +1,8 @@
 """`make demo`: start everything, send two real photographs, show the clips and the reasons, stop.
 
-The first clip is a camera move rendered from the photograph (parallax: nothing is generated). The second goes
-through the real diffusers Wan pipeline class with tiny random weights made on the spot: it proves the path, and
-looks like noise. With a GPU and weights the same commands give generated video.
+The first clip is a camera move rendered from the photograph (parallax: nothing is generated). The second
+goes through the real diffusers Wan pipeline class with tiny random weights made on the spot: it proves the
+path, and looks like noise. With a GPU and weights the same commands give generated video.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ SHOTS = (
         "landscape.mp4",
         (
             str(PHOTOGRAPHS / "landscape.jpg"),
-            "--prompt", "Slow push in over the landscape, gentle drift",
+            "--prompt", "Push in over the landscape towards the mountains",
             "--camera", "push_in", "--size", "768x512", "--seconds", "3", "--fps", "24",
-            "--objective", "preview",
+            "--objective", "preview", "--motion", "dynamic",
         ),
     ),
     Shot(
