@@ -214,7 +214,7 @@ def report(clips: int, side: int, threads: int, ours: dict[str, Any], bare: Bare
     ]
     return Report(
         name="stack_tax",
-        summary="a 5.06 s clip of the diffusers Wan pipeline by HTTP, beside the same pipeline in a bare process",
+        summary="a 5.06 s diffusers clip by HTTP, beside the same pipeline in a bare process",
         figures=ours | {"uss_ratio": round(last.uss / theirs.uss, 4)},
         peer={
             "what": "WanImageToVideoPipeline and encode_clip in a process of their own, no stack running",

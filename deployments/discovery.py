@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
-from ray.serve._private.common import ReplicaState
+from ray.serve._private.common import DeploymentStatusTrigger, ReplicaState
 from ray.serve.config import AutoscalingConfig
 from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationDetails, DeploymentDetails, ServeInstanceDetails
 
 from deployments.args import ModelArgs
+from deployments.messages import told
 from router.jobs.records import PoolRecord
 
 log = logging.getLogger("i2v.discovery")
@@ -22,7 +23,6 @@ BUILDER = "deployments.app:build_model"
 """An application built by this import path is a pool; its name is the pool's name."""
 MODEL_DEPLOYMENT = "Model"
 
-REASON_LENGTH = 600
 DETAILS_TIMEOUT_S = 2.0
 """Serve's controller answers in milliseconds; while it restarts the Router goes on with what it saw last."""
 
@@ -100,14 +100,14 @@ def _limits(deployment: DeploymentDetails) -> tuple[int, int]:
 def _sickness(application: ApplicationDetails, deployment: DeploymentDetails | None) -> str:
     """Why calls would not be answered; empty when they would.
 
-    Replicas of the version before answer on when an update fails, but not while the application is deleted.
+    Replicas that run answer on when an update or a larger scale fails, but not while they are deleted.
     """
     status = application.status.value
-    if deployment is not None:
-        if status not in _SICK:
-            return ""
+    if deployment is not None and status != "DELETING":
+        # From zero, replicas that cannot be constructed leave the application only UNHEALTHY.
+        fails = deployment.status_trigger is DeploymentStatusTrigger.REPLICA_STARTUP_FAILED
         running = any(replica.state is ReplicaState.RUNNING for replica in deployment.replicas)
-        if running and status != "DELETING":
+        if running or not (fails or status in _SICK):
             return ""
     messages = [application.message, deployment.message if deployment is not None else ""]
-    return f"application is {status}: {' '.join(filter(None, messages))[:REASON_LENGTH]}".rstrip(": ")
+    return f"application is {status}: {told(messages)}".rstrip(": ")

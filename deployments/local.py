@@ -8,6 +8,7 @@ it declaratively, as `serve deploy` would.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import queue
 import signal
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deployments.messages import told
 from models.errors import ConfigError, I2VError
 
 if TYPE_CHECKING:
@@ -54,17 +56,23 @@ class LocalOptions:
     start_timeout_s: float = 180.0
 
 
-class LocalStack:
-    """A running stack; `close` ends it."""
+class Interrupted(Exception):
+    """A signal came while applications were starting; it waits to be acted on."""
 
-    def __init__(self, options: LocalOptions) -> None:
+
+class LocalStack:
+    """A running stack; `close` ends it. A signal in `signals` ends every wait."""
+
+    def __init__(self, options: LocalOptions, signals: queue.SimpleQueue[int] | None = None) -> None:
         self.options = options
+        self._signals: queue.SimpleQueue[int] = queue.SimpleQueue() if signals is None else signals
 
     def start(self) -> None:
         """Start Ray and Serve, deploy, and wait until every application runs.
 
         Raises:
             ConfigError: the configuration is wrong, or an application does not come up.
+            Interrupted: a signal came.
         """
         _prepare_environment(self.options)
         import ray
@@ -90,6 +98,7 @@ class LocalStack:
 
         Raises:
             ConfigError: the new configuration is wrong (the old one stays), or does not come up.
+            Interrupted: a signal came.
         """
         self._deploy(self._config())
 
@@ -119,19 +128,27 @@ class LocalStack:
             if not waiting:
                 return
             for name in waiting:
-                if name in applications and applications[name].status == "DEPLOY_FAILED":
+                if name in applications and _failed(applications[name]):
                     raise ConfigError(
                         f"application {name} failed to deploy: {_reasons(applications[name])}", param=name
                     )
             if time.monotonic() > deadline:
-                told = "; ".join(
+                late = "; ".join(
                     f"{name} is {applications[name].status}: {_reasons(applications[name])}".rstrip(": ")
                     if name in applications
                     else f"{name} was not begun"
                     for name in waiting
                 )
-                raise ConfigError(f"not running after {self.options.start_timeout_s:.0f} s: {told}")
-            time.sleep(POLL_S)
+                raise ConfigError(f"not running after {self.options.start_timeout_s:.0f} s: {late}")
+            self._pause()
+
+    def _pause(self) -> None:
+        try:
+            received = self._signals.get(timeout=POLL_S)
+        except queue.Empty:
+            return
+        self._signals.put(received)
+        raise Interrupted
 
     def close(self) -> None:
         """End everything; running clips drain within Serve's grace."""
@@ -144,16 +161,23 @@ class LocalStack:
         ray.shutdown()
 
 
+def _failed(application: ApplicationStatusOverview) -> bool:
+    """True when Serve has given up: at deploying, or later at starting a replica from zero."""
+    if application.status == "DEPLOY_FAILED":
+        return True
+    return application.status == "UNHEALTHY" and any(
+        deployment.status_trigger == "REPLICA_STARTUP_FAILED"
+        for deployment in application.deployments.values()
+    )
+
+
 def _reasons(application: ApplicationStatusOverview) -> str:
     """Why an application does not run: its own message, and those of its deployments.
 
     The application's says only which deployments failed; a constructor's error is in the deployment's.
     """
-    told = [application.message]
-    told += [
-        f"{name}: {status.message}" for name, status in application.deployments.items() if status.message
-    ]
-    return " ".join(filter(None, told))
+    named = [f"{name}: {one.message}" for name, one in application.deployments.items() if one.message]
+    return told([application.message, *named])
 
 
 def _overlay(profile: str) -> Path:
@@ -229,17 +253,19 @@ def main(argv: list[str] | None = None) -> int:
     signals: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, lambda received, _: signals.put(received))
-    stack = LocalStack(options)
+    stack = LocalStack(options, signals)
     try:
-        stack.start()
+        with contextlib.suppress(Interrupted):
+            stack.start()
+            print(f"ready: http://{options.host}:{options.port}", flush=True)
     except I2VError as error:
         print(f"error: {error.message}", file=sys.stderr)
         stack.close()
         return 1
-    print(f"ready: http://{options.host}:{options.port}", flush=True)
     while signals.get() == signal.SIGUSR1:
         try:
-            stack.reload()
+            with contextlib.suppress(Interrupted):
+                stack.reload()
         except I2VError as error:
             print(f"error: {error.message}; what ran before goes on", file=sys.stderr)
     stack.close()

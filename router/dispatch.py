@@ -33,8 +33,8 @@ log = logging.getLogger("i2v.dispatch")
 TICK_S = 0.5
 """Without a nudge the queue is looked at twice a second."""
 BREATH_S = 0.02
-"""However many nudges come, fifty ticks a second are enough; and the loop rests as long as a tick took, so that
-a long queue takes half a core and no more."""
+"""However many nudges come, fifty ticks a second are enough; and the loop rests as long as a tick took, so
+that a long queue takes half a core and no more."""
 HOUSEKEEPING_S = 1.0
 """Leases, expiry and the table of pools."""
 PURGE_S = 60.0

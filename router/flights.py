@@ -149,7 +149,7 @@ class Flights:
             self._rest(attempt.pool, answer.reason)
 
     async def _bury(self, attempt: Attempt, reason: str) -> None:
-        """The worker is dead: its attempt is lost and its slot counts no more (a live one registers again)."""
+        """The worker is dead: its attempt is lost, its slot counts no more (a live one registers again)."""
         try:
             attempts = await self._store.attempts(attempt.job_id)
             worker = next((row.worker for row in attempts if row.fence == attempt.fence), None)

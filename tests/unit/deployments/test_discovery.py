@@ -115,6 +115,25 @@ def test_a_pool_is_healthy_when_calls_are_answered(
     assert bool(found.reason) is not healthy
 
 
+@pytest.mark.parametrize(("replicas", "healthy"), [((), False), (("STARTING",), False), (("RUNNING",), True)])
+def test_replicas_that_cannot_be_constructed_from_zero_make_a_sick_pool(
+    replicas: tuple[str, ...], healthy: bool
+) -> None:
+    failing = deployment(replicas, message="RankLost: a rank died while it loaded")
+    failing |= {"status": "UNHEALTHY", "status_trigger": "REPLICA_STARTUP_FAILED"}
+    found = pool(status="UNHEALTHY", message="The deployments ['Model'] are UNHEALTHY.", deployment=failing)
+    assert found.healthy is healthy
+    assert ("RankLost" in found.reason) is not healthy
+
+
+def test_a_long_reason_keeps_its_beginning_and_its_end() -> None:
+    message = "The deployment failed to start. " + "frame\n" * 1000 + "ConfigError: two bundles are needed"
+    found = pool(status="DEPLOY_FAILED", deployment=deployment(message=message))
+    assert len(found.reason) < 1100
+    assert "failed to start" in found.reason
+    assert found.reason.endswith("ConfigError: two bundles are needed")
+
+
 def test_the_reason_holds_both_messages() -> None:
     found = pool(
         status="DEPLOY_FAILED",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import queue
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,8 @@ from ray import serve
 from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview, ServeStatus
 
 from deployments import local
-from deployments.local import ROOT, LocalOptions, LocalStack, _overlay, _prepare_environment
+from deployments.local import ROOT, Interrupted, LocalOptions, LocalStack, _overlay, _prepare_environment
+from deployments.messages import told
 from models.errors import ConfigError
 from router.settings import Settings
 
@@ -200,6 +203,39 @@ def test_a_start_that_takes_too_long_names_who_is_late_and_why(
     stack = LocalStack(LocalOptions(start_timeout_s=0.01))
     with pytest.raises(ConfigError, match=r"b is DEPLOYING: Model: waits for GPU: 1; c was not begun"):
         stack._wait_until_running(["a", "b", "c"])
+
+
+def test_a_replica_that_cannot_be_constructed_from_zero_is_a_failure_too(
+    statuses: list[dict[str, ApplicationStatusOverview]],
+) -> None:
+    failing = DeploymentStatusOverview("UNHEALTHY", "REPLICA_STARTUP_FAILED", {}, "two bundles are needed")
+    statuses.append({"a": ApplicationStatusOverview("UNHEALTHY", "", 1.0, {"Model": failing})})
+    with pytest.raises(ConfigError, match="two bundles are needed"):
+        LocalStack(LocalOptions())._wait_until_running(["a"])
+
+
+def test_a_signal_ends_the_wait_and_is_kept_for_whoever_acts_on_it(
+    statuses: list[dict[str, ApplicationStatusOverview]],
+) -> None:
+    statuses.append({"a": overview("DEPLOYING")})
+    signals: queue.SimpleQueue[int] = queue.SimpleQueue()
+    signals.put(signal.SIGTERM)
+    with pytest.raises(Interrupted):
+        LocalStack(LocalOptions(), signals)._wait_until_running(["a"])
+    assert signals.get_nowait() == signal.SIGTERM
+
+
+@pytest.mark.parametrize(
+    ("messages", "longest", "expected"),
+    [
+        ([], 100, ""),
+        (["", " one ", "", "two"], 100, "one two"),
+        (["\x1b[36mray::Model\x1b[39m failed"], 100, "ray::Model failed"),
+        (["a" * 10 + "b" * 10], 8, "aaaa ... bbbb"),
+    ],
+)
+def test_messages_are_told_short_and_plain(messages: list[str], longest: int, expected: str) -> None:
+    assert told(messages, longest) == expected
 
 
 def test_closing_what_never_started_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
