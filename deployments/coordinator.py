@@ -25,8 +25,8 @@ from router.media import MediaStore
 
 log = logging.getLogger("i2v.coordinator")
 
-REBUILDS = 2
-"""So often ranks are started anew in place; then the replica asks to be replaced."""
+STARTS = 2
+"""So often ranks are started in place; then the replica asks to be replaced."""
 
 
 class WrongWorker(Exception):
@@ -70,8 +70,8 @@ class Coordinator:
             RankLost: a rank died while it loaded.
             StoreUnavailable: the worker could not be registered.
         """
-        await self._ranks.spawn()
-        self._become("ready" if self._ranks.failure is None else "broken")
+        if not await self._spawn():
+            raise RankLost(self._reason)
         await self._register()
         self._beating = asyncio.create_task(self._beat_for_ever(), name="worker beat")
         self._watching = asyncio.create_task(self._watch_for_ever(), name="rank watch")
@@ -112,7 +112,7 @@ class Coordinator:
     # --- one job ----------------------------------------------------------------------------------
 
     async def _take(self, job_id: str, fence: int) -> Taken:
-        async with self._busy:
+        if True:
             if self.state == "lost":
                 return Taken(taken=False, reason=self._reason)
             try:
@@ -175,18 +175,23 @@ class Coordinator:
         log.warning("ranks are rebuilt: %s", reason)
         self._become("rebuilding", reason)
         await self._tell()
-        for _ in range(REBUILDS):
-            self._ranks.kill()
+        self._ranks.kill()
+        if not await self._spawn():
+            self._become("lost", self._reason)
+        await self._tell()
+
+    async def _spawn(self) -> bool:
+        """Start the ranks and say what that makes of the worker; False when they cannot be started."""
+        for _ in range(STARTS):
             try:
                 await self._ranks.spawn()
             except RankLost as error:
                 self._reason = error.message
+                self._ranks.kill()
             else:
                 self._become("ready" if self._ranks.failure is None else "broken")
-                await self._tell()
-                return
-        self._become("lost", self._reason)
-        await self._tell()
+                return True
+        return False
 
     async def _watch_for_ever(self) -> None:
         """Rebuild ranks that die between clips, so that no job's attempt is spent on finding out."""

@@ -9,7 +9,7 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 from starlette.datastructures import MutableHeaders
 
-from deployments.wiring import job_store, media_store, route_engine
+from deployments.wiring import media_store, open_store, route_engine
 from router.fleet import CachedFleet
 from router.gateway import create_app
 from router.settings import Settings
@@ -45,8 +45,7 @@ class GatewayReplica:
     async def __init__(self, router: DeploymentHandle[Any]) -> None:  # type: ignore[misc]
         self._router = router
         self._settings = Settings()
-        self._store = job_store(self._settings)
-        await self._store.open()
+        self._store = await open_store(self._settings)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Serve once, after the constructor, inside the replica."""

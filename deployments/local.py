@@ -26,6 +26,15 @@ if TYPE_CHECKING:
     from ray.serve.schema import ApplicationStatusOverview, ServeDeploySchema
 
 ROOT = Path(__file__).resolve().parent.parent
+CONFIG = next(
+    (
+        path
+        for path in (ROOT / "serve_config.yaml", Path(__file__).with_name("serve_config.yaml"))
+        if path.is_file()
+    ),
+    ROOT / "serve_config.yaml",
+)
+"""At the root of a checkout; beside this module in an installed wheel."""
 OVERLAYS = Path(__file__).resolve().parent / "overlays"
 
 RAY_ENVIRONMENT: Mapping[str, str] = {
@@ -34,11 +43,13 @@ RAY_ENVIRONMENT: Mapping[str, str] = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
-    # Two logical CPUs of a laptop do not bound the small bundles of the local overlay.
     "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
     "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
 }
+LOOPBACK = "127.0.0.1"
+"""With this node address Ray's own ports, which take no token here, listen on loopback alone."""
 LOGICAL_CPUS = 8
+"""What the small bundles of the local overlay need; a laptop's two cores share them."""
 POLL_S = 0.2
 OBJECT_STORE_BYTES = 200 * 2**20
 """Bytes travel through the media store, so Ray's object store stays small."""
@@ -51,7 +62,7 @@ class LocalOptions:
     host: str = "127.0.0.1"
     port: int = 8000
     profile: str = "local"
-    config: Path = ROOT / "serve_config.yaml"
+    config: Path = CONFIG
     overlays: tuple[Path, ...] = ()
     start_timeout_s: float = 180.0
 
@@ -81,6 +92,7 @@ class LocalStack:
         config = self._config()
         ray.init(
             num_cpus=LOGICAL_CPUS,
+            _node_ip_address=LOOPBACK if _is_loopback(self.options.host) else None,
             object_store_memory=OBJECT_STORE_BYTES,
             include_dashboard=False,
             namespace="i2v",
@@ -180,6 +192,10 @@ def _reasons(application: ApplicationStatusOverview) -> str:
     return told([application.message, *named])
 
 
+def _is_loopback(host: str) -> bool:
+    return host in {LOOPBACK, "localhost", "::1"}
+
+
 def _overlay(profile: str) -> Path:
     path = OVERLAYS / f"{profile}.yaml"
     if not path.is_file():
@@ -194,7 +210,7 @@ def _prepare_environment(options: LocalOptions) -> None:
     """Environment of every process of the stack, and the tiny checkpoint of the local profile."""
     for name, value in RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    if options.host in {"127.0.0.1", "localhost", "::1"}:
+    if _is_loopback(options.host):
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     path = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
     if str(ROOT) not in path:
@@ -203,7 +219,7 @@ def _prepare_environment(options: LocalOptions) -> None:
 
     settings = Settings()
     home = settings.home.resolve()
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Every process of the tree must agree on these, whatever its working directory.
     os.environ["I2V_HOME"] = str(home)
     os.environ["I2V_DATABASE_URL"] = _absolute_database(settings.resolved_database_url)
@@ -246,7 +262,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--profile", default="local")
-    parser.add_argument("--config", type=Path, default=ROOT / "serve_config.yaml")
+    parser.add_argument("--config", type=Path, default=CONFIG)
     parser.add_argument("--overlay", type=Path, action="append", default=[])
     given = parser.parse_args(argv)
     options = LocalOptions(given.host, given.port, given.profile, given.config, tuple(given.overlay))

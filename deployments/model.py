@@ -11,7 +11,7 @@ from deployments.args import ModelArgs
 from deployments.attempt import Terms
 from deployments.coordinator import Coordinator
 from deployments.gang import Gang
-from deployments.wiring import job_store, media_store
+from deployments.wiring import media_store, open_store
 from models.gpus import load_gpus
 from router.jobs.records import Worker
 from router.settings import Settings
@@ -24,8 +24,7 @@ class ModelReplica:
         given = ModelArgs.model_validate(args)
         settings = Settings()
         context = serve.get_replica_context()
-        store = job_store(settings)
-        await store.open()
+        store = await open_store(settings)
         self._coordinator = Coordinator(
             Worker(
                 id=context.replica_id.unique_id,

@@ -17,7 +17,7 @@ from ray.serve.exceptions import (
 from ray.serve.handle import DeploymentHandle
 
 from deployments.discovery import MODEL_DEPLOYMENT, model_pools
-from deployments.wiring import job_store, media_store, route_engine
+from deployments.wiring import media_store, open_store, route_engine
 from router.dispatch import Dispatcher
 from router.jobs.records import PoolRecord
 from router.launching import Taken, WorkerLost
@@ -72,8 +72,7 @@ class RouterReplica:
 
     async def __init__(self) -> None:  # type: ignore[misc]
         settings = Settings()
-        store = job_store(settings)
-        await store.open()
+        store = await open_store(settings)
         self._dispatcher = Dispatcher(
             store=store,
             media=media_store(settings),

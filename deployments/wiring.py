@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import time
+
 from models.catalog import Catalog, load_catalog
+from models.errors import StoreUnavailable
 from models.gpus import load_gpus
 from policies.engine import Engine
 from policies.profile import load_profiles
@@ -11,10 +16,35 @@ from router.jobs.sql import SqlJobStore
 from router.media import MediaStore
 from router.settings import Settings
 
+log = logging.getLogger("i2v.wiring")
 
-def job_store(settings: Settings) -> SqlJobStore:
-    """The job store; the caller opens it in its own event loop."""
-    return SqlJobStore(settings.resolved_database_url, retry_window_s=settings.retry_window_s)
+STORE_PATIENCE_S = 120.0
+"""A deployment whose constructor fails three times is given up by Serve until its configuration changes, so a
+database that restarts (or starts after us) is waited for."""
+STORE_RETRY_S = 1.0
+
+
+async def open_store(
+    settings: Settings, *, patience_s: float = STORE_PATIENCE_S, retry_s: float = STORE_RETRY_S
+) -> SqlJobStore:
+    """The job store, open in this event loop; waited for while it is away.
+
+    Raises:
+        ConfigError: the URL, the schema or the node is wrong; waiting would not help.
+        StoreUnavailable: it stayed away for `patience_s`.
+    """
+    store = SqlJobStore(settings.resolved_database_url, retry_window_s=settings.retry_window_s)
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            await store.open()
+        except StoreUnavailable as error:
+            if time.monotonic() > deadline:
+                raise
+            log.warning("waiting for the job store: %s", error)
+            await asyncio.sleep(retry_s)
+        else:
+            return store
 
 
 def media_store(settings: Settings) -> MediaStore:

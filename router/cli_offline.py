@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from models.catalog import Catalog, load_catalog
+from models.errors import InvalidRequest, PayloadTooLarge
 from models.gpus import load_gpus
 from policies.engine import Engine
 from policies.profile import load_profiles
@@ -81,9 +82,21 @@ def _engine(settings: Settings) -> RouteEngine:
     return RouteEngine(Engine(catalog, gpus, load_profiles(settings.cards)), catalog, gpus)
 
 
+def read_upload(path: Path, limit: int, param: str) -> bytes:
+    """A photograph's bytes. Raises `InvalidRequest` for what is no file, `PayloadTooLarge` before reading."""
+    if not path.is_file():
+        raise InvalidRequest(f"{path} is not a regular file", param=param, allowed="a photograph")
+    size = path.stat().st_size
+    if size > limit:
+        raise PayloadTooLarge(
+            f"{path} has {size} bytes; at most {limit} are taken", param=param, allowed=limit
+        )
+    return path.read_bytes()
+
+
 def _photograph(path: Path, settings: Settings, param: str) -> Photograph:
     return load_photograph(
-        path.read_bytes(),
+        read_upload(path, settings.max_upload_bytes, param),
         max_pixels=settings.max_image_pixels,
         max_bytes=settings.max_upload_bytes,
         param=param,

@@ -10,7 +10,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -33,6 +33,7 @@ from policies.base import Decision, Features, Fleet, RouteRequest
 from policies.engine import Engine, idle_fleet
 from policies.render import decision_json
 from router.features import features_from_json, features_json
+from router.features.prompt import read_prompt
 from router.jobs.records import Job, NewJob
 from router.schemas import MAX_SEED, Wishes
 from router.settings import Settings
@@ -84,6 +85,9 @@ def clip_request(wishes: Wishes, photograph: Size, base: ClipRequest | None = No
     size = wishes.wished_size(photograph)
     seconds = wishes.seconds if wishes.seconds is not None else wishes.duration
     camera = wishes.camera
+    if camera is None and wishes.prompt is not None and read_prompt(wishes.prompt).camera:
+        # New words that name a move replace a move that was only wished for.
+        start = replace(start, camera=tuple(wish for wish in start.camera if wish.required))
 
     def hint(name: str, default: Any) -> Any:
         value = wishes.hint(name)

@@ -49,6 +49,10 @@ class Asset:
     """None for a preview, which changes while the job runs."""
 
 
+DIGITS = 18
+"""More digits name a byte beyond 2^59, which no object has; Python would otherwise parse them for long."""
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """Bytes `start` to `end`, exclusive."""
@@ -90,8 +94,9 @@ def requested_span(header: str | None, size: int) -> Span | None:
     well_formed = equals and dash and unit.strip().lower() == "bytes" and (first or last)
     if not well_formed or not all(part.isascii() and part.isdecimal() for part in (first, last) if part):
         return None
-    if len(first) > 18 or len(last) > 18:  # beyond 2^59: no object is so large
+    if len(first) > DIGITS:
         raise ValueError("range outside of the object")
+    last = last if len(last) <= DIGITS else "9" * DIGITS
     if not first:
         length = int(last)
         if length == 0 or size == 0:

@@ -11,13 +11,13 @@ from uuid import uuid4
 
 from starlette.responses import Response
 
-from models.errors import I2VError, IdempotencyMismatch, MediaUnavailable
+from models.errors import FleetUnavailable, I2VError, IdempotencyMismatch, MediaUnavailable, NoRoute
 from policies.base import Features
 from router.api.context import GatewayContext
 from router.api.intake import Prepared, prepare
 from router.api.view import video
-from router.engine import ClipRequest, StoredImage, new_job, route_request
-from router.jobs.records import Created
+from router.engine import ClipRequest, StoredImage, fingerprint, new_job, route_request
+from router.jobs.records import Created, Submission
 from router.media import photograph_key
 
 logger = logging.getLogger("router.gateway")
@@ -55,7 +55,16 @@ async def submit(
         IdempotencyMismatch: the key came before with another request.
     """
     request = route_request(clip, features, has_last_image=last_image is not None, tenant=tenant)
-    decision = context.engine.estimate(request, await context.fleet())
+    try:
+        decision = context.engine.estimate(request, await context.fleet())
+    except (NoRoute, FleetUnavailable):
+        # The fleet may have filled up since this very submission was accepted: then the answer is that job.
+        identities = {"image": _identity(image), "last_image": _identity(last_image)}
+        content = fingerprint(clip, identities, remixed_from)
+        earlier = await context.store.earlier(Submission(tenant, content, idempotency_key, client_retry))
+        if earlier is None:
+            raise
+        return Created(earlier, replayed=True)
     if notes:
         decision = replace(decision, advice=(*decision.advice, *notes))
     written: list[str] = []
@@ -84,6 +93,12 @@ async def submit(
     else:
         context.wake_router()
     return created
+
+
+def _identity(image: Prepared | StoredImage | None) -> str | None:
+    if image is None:
+        return None
+    return image.identity if isinstance(image, StoredImage) else image.sha256
 
 
 async def _stored(context: GatewayContext, image: Prepared | StoredImage, written: list[str]) -> StoredImage:

@@ -118,7 +118,7 @@ async def delete_video(video_id: JobId, context: Context, tenant: Tenant) -> Res
 
 @router.post("/v1/videos/{video_id}/feedback", responses={200: {"model": FeedbackTaken}})
 async def rate_video(video_id: JobId, request: Request, context: Context, tenant: Tenant) -> Response:
-    """A thumb up (1) or down (-1), which moves the quality prior of the model that made the clip."""
+    """A thumb up (1) or down (-1), kept for calibrating the quality of the model that made the clip."""
     feedback = parse(Feedback, await read_json(request))
     await context.store.add_feedback(video_id, tenant, feedback.rating, feedback.comment)
     return json_answer(FeedbackTaken(id=video_id, rating=feedback.rating))

@@ -10,6 +10,8 @@ from typing import Any, BinaryIO, Literal, TypedDict
 from urllib.parse import quote
 from uuid import uuid4
 
+from models.errors import InvalidRequest
+
 ImageSource = str | os.PathLike[str] | bytes | BinaryIO
 """A path, the bytes themselves, or an open binary file."""
 Variant = Literal["video", "thumbnail", "spritesheet", "preview"]
@@ -150,5 +152,7 @@ def _file(source: ImageSource) -> tuple[str, bytes]:
         return "upload", source
     if isinstance(source, str | os.PathLike):
         path = Path(source)
+        if path.exists() and not path.is_file():
+            raise InvalidRequest(f"{path} is not a regular file", param="image", allowed="a photograph")
         return path.name, path.read_bytes()
     return "upload", source.read()

@@ -13,7 +13,7 @@ from models.errors import IdempotencyMismatch, InvalidRequest, NotReady
 from router.jobs.clock import db_now
 from router.jobs.encoding import check_text, media_keys
 from router.jobs.ids import new_job_id
-from router.jobs.records import Created, Event, Job, JobStatus, NewJob, Page
+from router.jobs.records import Created, Event, Job, JobStatus, NewJob, Page, Submission
 from router.jobs.rows import event_of, job_of
 from router.jobs.schema import VISIBLE, attempts, events, feedback, jobs, media
 from router.jobs.states import LEASED, EventType, Phase
@@ -42,11 +42,21 @@ async def create(conn: AsyncConnection, new: NewJob, *, retry_window_s: float) -
             return Created(job_of(twin), replayed=True)
     row = await _insert(conn, new)
     if row is None:
-        return Created(await _replay(conn, new), replayed=True)
+        taken = await _keyed(conn, new)
+        assert taken is not None  # noqa: S101 - the insertion met it in this transaction
+        return Created(taken, replayed=True)
     held = Held(row, row.created_at)
     await record_event(conn, row.id, row.last_event, row.created_at, EventType.QUEUED, {})
     await use_media(conn, held, media_keys(new.request))
     return Created(job_of(row), replayed=False)
+
+
+async def earlier(conn: AsyncConnection, *, submission: Submission, retry_window_s: float) -> Job | None:
+    """The job that this submission made before, if it did."""
+    if submission.idempotency_key is not None:
+        return await _keyed(conn, submission)
+    twin = await _twin(conn, submission, retry_window_s)
+    return None if twin is None else job_of(twin)
 
 
 def check_storable(new: NewJob) -> None:
@@ -62,7 +72,7 @@ async def _check_source(conn: AsyncConnection, new: NewJob) -> None:
         raise NotReady(f"the media of job {source.row.id} were purged", param="remixed_from")
 
 
-async def _twin(conn: AsyncConnection, new: NewJob, window_s: float) -> Row[Any] | None:
+async def _twin(conn: AsyncConnection, new: NewJob | Submission, window_s: float) -> Row[Any] | None:
     """The newest keyless job of the same content, when the client says that this is a retry.
 
     The OpenAI SDK repeats a POST without an idempotency key (`openai/_base_client.py`, which counts
@@ -124,9 +134,11 @@ async def _insert(conn: AsyncConnection, new: NewJob) -> Row[Any] | None:
     return done.one_or_none()
 
 
-async def _replay(conn: AsyncConnection, new: NewJob) -> Job:
+async def _keyed(conn: AsyncConnection, new: NewJob | Submission) -> Job | None:
     stmt = select(jobs).where(jobs.c.tenant == new.tenant, jobs.c.idempotency_key == new.idempotency_key)
-    row = (await conn.execute(stmt)).one()
+    row = (await conn.execute(stmt)).one_or_none()
+    if row is None:
+        return None
     if row.fingerprint != new.fingerprint:
         raise IdempotencyMismatch(
             f"Idempotency-Key {new.idempotency_key!r} was used for another request", param="Idempotency-Key"

@@ -179,6 +179,7 @@ def _sqlite_engine(url: URL, timeout_s: float, *, connections: int, writes: bool
         cursor.execute(f"PRAGMA busy_timeout = {int(timeout_s * 1000)}")
         cursor.execute("PRAGMA synchronous = FULL")  # a commit is on disk before it is acknowledged
         cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute("PRAGMA secure_delete = ON")  # the words of deleted jobs are overwritten
         cursor.close()
 
     if writes:

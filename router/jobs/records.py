@@ -68,6 +68,16 @@ class NewJob:
 
 
 @dataclass(frozen=True, slots=True)
+class Submission:
+    """What identifies a submission: enough to know whether it was accepted before."""
+
+    tenant: str
+    fingerprint: str
+    idempotency_key: str | None = None
+    client_retry: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """Where a run is."""
 

@@ -30,6 +30,7 @@ from router.jobs.records import (
     Progress,
     Reaped,
     Standing,
+    Submission,
     Worker,
 )
 from router.jobs.retry import Backoff
@@ -134,6 +135,15 @@ class SqlJobStore:
         """
         clients.check_storable(new)
         return await self._db.write(partial(clients.create, new=new, retry_window_s=self._retry_window_s))
+
+    async def earlier(self, submission: Submission) -> Job | None:
+        """The job that `create` would replay for this submission, or None when it is new.
+
+        Raises:
+            IdempotencyMismatch: the key came before with another fingerprint.
+        """
+        work = partial(clients.earlier, submission=submission, retry_window_s=self._retry_window_s)
+        return await self._db.read(work)
 
     async def get(self, job_id: str, tenant: str | None = None) -> Job:
         """One job; `tenant` None is for workers and operators. Raises `JobNotFound`."""

@@ -22,6 +22,7 @@ from router.jobs.records import (
     Progress,
     Reaped,
     Standing,
+    Submission,
     Worker,
 )
 
@@ -50,6 +51,14 @@ class JobStore(Protocol):
 
     async def create(self, new: NewJob) -> Created:
         """Commit a job, or replay the one that the idempotency key (or a client's retry) names.
+
+        Raises:
+            IdempotencyMismatch: the key came before with another fingerprint.
+        """
+        ...
+
+    async def earlier(self, submission: Submission) -> Job | None:
+        """The job that `create` would replay for this submission, or None when it is new.
 
         Raises:
             IdempotencyMismatch: the key came before with another fingerprint.

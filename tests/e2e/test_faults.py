@@ -205,3 +205,17 @@ def test_a_flood_upload_is_cut_off(stack: LiveStack) -> None:
     except httpx.TransportError:
         return  # cut off while sending
     assert response.status_code == 413, response.text
+
+
+def test_the_local_stack_listens_on_loopback_alone(stack: LiveStack) -> None:
+    assert stack.process is not None
+    tree = [psutil.Process(stack.process.pid), *psutil.Process(stack.process.pid).children(recursive=True)]
+    listening = set()
+    for member in tree:
+        try:
+            sockets = member.net_connections(kind="tcp")
+        except psutil.NoSuchProcess:
+            continue
+        listening |= {one.laddr.ip for one in sockets if one.status == psutil.CONN_LISTEN}
+    assert listening, "nothing listens"
+    assert listening <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}

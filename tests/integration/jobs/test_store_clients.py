@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from models.errors import Cancelled, IdempotencyMismatch, InvalidRequest, JobNotFound, NotReady, StaleFence
-from router.jobs.records import JobStatus, Progress
+from router.jobs.records import JobStatus, Progress, Submission
 from router.jobs.store import JobStore
 
 
@@ -35,6 +35,20 @@ async def test_the_same_key_replays_and_another_request_under_it_is_refused(stor
     other_tenant = await store.create(make_new_job(tenant="globex", idempotency_key="k", fingerprint="other"))
     assert not other_tenant.replayed
     assert await steps.types(job.id) == ["queued"]
+
+
+async def test_an_earlier_submission_is_found_without_making_one(store, steps, make_new_job):
+    keyed = await steps.create(idempotency_key="k")
+    plain = await steps.create(fingerprint="plain")
+    asked = {"tenant": keyed.tenant, "fingerprint": keyed.fingerprint}
+    assert await store.earlier(Submission(**asked, idempotency_key="k")) == keyed
+    assert await store.earlier(Submission(**asked, idempotency_key="other")) is None
+    with pytest.raises(IdempotencyMismatch):
+        await store.earlier(Submission(keyed.tenant, "other", idempotency_key="k"))
+    assert await store.earlier(Submission(keyed.tenant, "plain")) is None, "no retry: a new wish"
+    assert await store.earlier(Submission(keyed.tenant, "plain", client_retry=1)) == plain
+    assert await store.earlier(Submission("globex", "plain", client_retry=1)) is None
+    assert sum((await store.counts()).values()) == 2
 
 
 async def test_concurrent_creates_under_one_key_make_one_job(store, make_store, make_new_job):

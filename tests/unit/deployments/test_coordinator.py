@@ -538,3 +538,22 @@ async def test_no_task_is_left_behind(bench: Bench) -> None:
     await asyncio.sleep(0.05)
     left = {task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()}
     assert not [name for name in left if "sqlite" not in name.lower()], left
+
+
+@pytest.mark.parametrize(("failures", "comes_up"), [(1, True), (2, False)])
+async def test_a_start_that_fails_once_is_tried_again_before_serve_hears_of_it(
+    bench: Bench, failures: int, comes_up: bool
+) -> None:
+    ranks = ScriptedRanks(bench.media)
+    ranks.spawns.extend([RankLost("the node was short of memory")] * failures)
+    coordinator = Coordinator(
+        WORKER, store=bench.store, media=bench.media, ranks=ranks, terms=TERMS, pace=QUICK
+    )
+    bench.opened.append(coordinator)
+    if comes_up:
+        await coordinator.open()
+        assert await bench.state() == "ready"
+        return
+    with pytest.raises(RankLost, match="short of memory"):
+        await coordinator.open()
+    assert await bench.state() == "none"

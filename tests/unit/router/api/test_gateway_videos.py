@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from PIL import Image
 
 from models.errors import JobNotFound, MediaUnavailable, StoreUnavailable
+from policies.base import Fleet
 from router.engine import RouteEngine, route_request_from_job
 from router.jobs.records import JobStatus, Progress
 
@@ -86,6 +88,29 @@ async def test_an_idempotency_key_replays(stack: Any, post: Any, keys: tuple[str
     assert (other.status_code, other.json()["error"]["code"]) == (422, "idempotency_mismatch")
     assert other.headers["x-should-retry"] == "false"
     assert len(stack.objects()) == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [({"Idempotency-Key": "k"}, {"Idempotency-Key": "k"}), ({}, {"x-stainless-retry-count": "1"})],
+)
+async def test_a_repeat_of_an_accepted_request_is_that_job_though_nothing_could_take_it_now(
+    stack: Any, post: Any, first: dict[str, str], again: dict[str, str]
+) -> None:
+    accepted = await post(headers=first)
+
+    async def nothing() -> Fleet:
+        return Fleet(())
+
+    stack.app.state.context = replace(stack.app.state.context, fleet=nothing)
+    repeated = await post(headers=again)
+    assert (repeated.status_code, repeated.json()["id"]) == (202, accepted.json()["id"])
+    assert repeated.headers["idempotent-replayed"] == "true"
+    assert (await post(prompt="something else", headers={"Idempotency-Key": "new"})).status_code == 503
+    if "Idempotency-Key" in first:
+        other = await post(prompt="something else", headers=first)
+        assert (other.status_code, other.json()["error"]["code"]) == (422, "idempotency_mismatch")
+    assert await stack.job_count() == 1
 
 
 async def test_a_retry_of_the_openai_client_is_the_same_job(stack: Any, post: Any) -> None:
@@ -267,6 +292,22 @@ async def test_a_remix_shares_the_photograph(stack: Any, post: Any) -> None:
     assert [path.name for path in stack.objects()] == [key.rsplit("/", 1)[-1]]
     await stack.client.delete(f"/v1/videos/{body['id']}")
     assert stack.objects() == []
+
+
+@pytest.mark.parametrize(
+    ("given", "prompt", "camera"),
+    [
+        ("push_in", "orbit left around the scene", []),
+        ("push_in", "she smiles", [{"move": "push_in", "required": False}]),
+        ("push_in:required", "orbit left around the scene", [{"move": "push_in", "required": True}]),
+    ],
+)
+async def test_a_remix_in_new_camera_words_drops_the_old_wish(
+    stack: Any, post: Any, given: str, prompt: str, camera: list[dict[str, Any]]
+) -> None:
+    source = (await post(camera=given)).json()["id"]
+    response = await stack.client.post(f"/v1/videos/{source}/remix", json={"prompt": prompt})
+    assert (await stack.store.get(response.json()["id"])).request["camera"] == camera
 
 
 async def test_a_bad_remix_is_refused(stack: Any, post: Any) -> None:
