@@ -210,6 +210,8 @@ def main() -> None:
         targets.append(
             Target(f"p99 added, {count} connection{plural}", row["p99_added_ms"], "<=", ADDED_P99_MS, "ms")
         )
+    targets.append(Target("POST of a photograph, jobs accepted", posted["accepted_per_second"], unit="/s"))
+    targets.append(Target("POST over bare commits of SQLite", posted["share_of_commits"]))
     Report(
         name="http",
         summary="GET /v1/videos/{id} beside a one-route Serve FastAPI echo; POST beside SQLite's own commits",

@@ -6,11 +6,7 @@ The peer is the bare driver inserting one row of the same size per transaction, 
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
-import os
-import platform
 import sqlite3
 import statistics
 import tempfile
@@ -20,12 +16,12 @@ from pathlib import Path
 
 import asyncpg
 
+from benchmarks.report import Report, Target, arguments
 from router.jobs.encoding import encode_json
 from router.jobs.records import NewJob
 from router.jobs.sql import SqlJobStore
 from tests.conftest import running_postgres
 
-RESULTS = Path(__file__).with_name("results") / "jobstore.json"
 CONNECTIONS = 4
 CREATE = "CREATE TABLE bare (id TEXT PRIMARY KEY, body TEXT NOT NULL)"
 INSERT = "INSERT INTO bare (id, body) VALUES ({}, {})"
@@ -111,7 +107,7 @@ def summary(peer: list[float], ours: list[float]) -> dict[str, float]:
     }
 
 
-async def on_sqlite(rounds: int, count: int) -> dict[str, object]:
+async def on_sqlite(rounds: int, count: int) -> dict[str, dict[str, float]]:
     with tempfile.TemporaryDirectory(prefix="i2v-bench-") as folder:
         store = SqlJobStore(f"sqlite:///{folder}/jobs.db")
         await store.open()
@@ -127,7 +123,7 @@ async def on_sqlite(rounds: int, count: int) -> dict[str, object]:
     return {f"{at_once}_at_once": summary(peer, rates) for at_once, rates in ours.items()}
 
 
-async def on_postgres(rounds: int, count: int) -> dict[str, object]:
+async def on_postgres(rounds: int, count: int) -> dict[str, dict[str, float]]:
     with running_postgres() as server:
         url = server.empty_database()
         store = SqlJobStore(url, pool_size=CONNECTIONS)
@@ -149,26 +145,28 @@ async def on_postgres(rounds: int, count: int) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--count", type=int, default=300, help="jobs per round")
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    options = parser.parse_args()
-    results = {
-        "benchmark": "jobstore",
-        "machine": {
-            "cpus": os.cpu_count(),
-            "platform": platform.platform(),
-            "python": platform.python_version(),
-        },
-        "row_bytes": len(a_body()),
-        "connections": CONNECTIONS,
-        "sqlite": asyncio.run(on_sqlite(options.rounds, options.count)),
-        "postgresql": asyncio.run(on_postgres(options.rounds, options.count)),
+    given = arguments(__doc__, rounds=(5, "rounds of peer and store"), count=(300, "jobs a round"))
+    figures = {
+        "sqlite": asyncio.run(on_sqlite(given.rounds, given.count)),
+        "postgresql": asyncio.run(on_postgres(given.rounds, given.count)),
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(results, indent=2) + "\n")
-    print(json.dumps(results, indent=2))
+    told = []
+    for database, lanes in figures.items():
+        for lane, row in lanes.items():
+            where = f"{database}, {lane.replace('_', ' ')}"
+            told.append(Target(f"jobs created, {where}", row["creates_per_s"], unit="/s"))
+            told.append(Target(f"of bare commits, {where}", row["ratio"]))
+    Report(
+        name="jobstore",
+        summary="jobs created per second beside what the database commits by itself",
+        figures=figures,
+        peer={
+            "what": "the bare driver inserting one row of the same size a transaction, equally durable",
+            "row_bytes": len(a_body()),
+        },
+        targets=told,
+        settings={"rounds": given.rounds, "count": given.count, "connections": CONNECTIONS},
+    ).write()
 
 
 if __name__ == "__main__":

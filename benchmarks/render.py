@@ -25,11 +25,11 @@ def table(results: Path) -> str:
         document = json.loads(path.read_text(encoding="utf-8"))
         for row in rows(document):
             unit = f" {row['unit']}" if row["unit"] else ""
+            target = "" if row["limit"] is None else f"{row['sense']} {row['limit']:g}{unit}"
+            met = {True: "yes", False: "**no**", None: ""}[row["met"]]
             lines.append(
-                f"| {name} | {row['what']} | {row['value']:.4g}{unit} "
-                f"| {row['sense']} {row['limit']:g}{unit} "
-                f"| {'yes' if row['met'] else '**no**'} | {document['machine']['load_1min']} "
-                f"| `{document['command']}` |"
+                f"| {name} | {row['what']} | {row['value']:.4g}{unit} | {target} | {met} "
+                f"| {document['machine']['load_1min']} | `{document['command']}` |"
             )
     return "\n".join(lines)
 

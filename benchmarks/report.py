@@ -27,18 +27,23 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One promise: `value` must be at most (or at least) `limit`; `what` says what was measured."""
+    """One promise: `value` must be at most (or at least) `limit`; `what` says what was measured.
+
+    Without a limit nothing is promised, and the figure is only told.
+    """
 
     what: str
     value: float
-    sense: Literal["<=", ">="]
-    limit: float
+    sense: Literal["<=", ">=", ""] = ""
+    limit: float | None = None
     unit: str = ""
     """Empty for a ratio to the peer."""
 
     @property
-    def met(self) -> bool:
-        """Whether the promise is kept."""
+    def met(self) -> bool | None:
+        """Whether the promise is kept; None when there is none."""
+        if self.limit is None:
+            return None
         return self.value <= self.limit if self.sense == "<=" else self.value >= self.limit
 
 
@@ -84,17 +89,19 @@ class Report:
                 }
                 for target in self.targets
             ],
-            "met": all(target.met for target in self.targets),
+            "met": all(target.met is not False for target in self.targets),
             "notes": list(self.notes),
         }
 
 
 def verdict(name: str, target: Target) -> str:
     """One line for the terminal."""
-    word = "met   " if target.met else "MISSED"
     unit = f" {target.unit}" if target.unit else ""
-    promise = f"target {target.sense} {target.limit:g}{unit}"
-    return f"{word}  {name}: {target.what}: {target.value:.4g}{unit} ({promise})"
+    told = f"{name}: {target.what}: {target.value:.4g}{unit}"
+    if target.limit is None:
+        return f"told    {told}"
+    word = "met   " if target.met else "MISSED"
+    return f"{word}  {told} (target {target.sense} {target.limit:g}{unit})"
 
 
 def command(name: str) -> str:

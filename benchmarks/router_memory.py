@@ -12,6 +12,7 @@ import asyncio
 import gc
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -21,12 +22,14 @@ from benchmarks.report import ROOT, Report, Target, arguments
 from models.catalog import load_catalog
 from models.gpus import load_gpus
 from models.types import Objective
+from policies.base import Features
 from policies.engine import Engine, idle_fleet
 from policies.profile import load_profiles
 from router.dispatch import Dispatcher
 from router.engine import ClipRequest, RouteEngine, StoredImage, new_job, route_request
 from router.fakes import FakePool, ScriptedLauncher
 from router.features import read_features
+from router.features.prompt import read_prompt
 from router.jobs.records import NewJob, PoolRecord
 from router.jobs.sql import SqlJobStore
 from router.media import MediaStore
@@ -46,12 +49,17 @@ def record(name: str, model: str) -> PoolRecord:
     )  # fmt: skip
 
 
-def next_job(engine: RouteEngine, number: int) -> NewJob:
-    """A submission; prompts, durations and photograph shapes differ, so that memos cannot hide growth."""
+def photograph_features() -> Features:
+    """Of the bundled portrait, read once: reading photographs is the Gateway's work."""
     with Image.open(PHOTOGRAPH) as image:
-        picture = image.convert("RGB").crop((0, 0, 256 + number % 97, 256 + number % 89))
+        return read_features(image.convert("RGB"), "")
+
+
+def next_job(engine: RouteEngine, photograph: Features, number: int) -> NewJob:
+    """A submission; prompts and photograph shapes differ, so that memos cannot hide growth."""
     prompt = f"camera pans left, walk number {number}"
-    features = read_features(picture, prompt)
+    shape = replace(photograph.image, width=256 + number % 97, height=256 + number % 89)
+    features = Features(shape, read_prompt(prompt))
     clip = ClipRequest(prompt=prompt, model="parallax", objective=Objective.PREVIEW)
     request = route_request(clip, features, has_last_image=False, tenant="default")
     decision = engine.decide(request, idle_fleet(engine.catalog, engine.gpus))
@@ -73,11 +81,12 @@ async def measure(jobs: int, home: Path) -> list[tuple[int, float]]:
         store=store, media=MediaStore((home / "media").as_uri()), engine=engine.policies, launcher=launcher,
         lease_s=60.0,
     )  # fmt: skip
+    photograph = photograph_features()
     seen: list[tuple[int, float]] = []
     made = 0
     while made < jobs:
         for _ in range(BATCH):
-            await store.create(next_job(engine, made))
+            await store.create(next_job(engine, photograph, made))
             made += 1
         while (await store.counts()).get("completed", 0) < made:
             await dispatcher.tick()

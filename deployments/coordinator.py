@@ -112,7 +112,7 @@ class Coordinator:
     # --- one job ----------------------------------------------------------------------------------
 
     async def _take(self, job_id: str, fence: int) -> Taken:
-        if True:
+        async with self._busy:
             if self.state == "lost":
                 return Taken(taken=False, reason=self._reason)
             try:

@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import os
 import queue
+import secrets
 import signal
 import sys
 import time
@@ -46,8 +47,6 @@ RAY_ENVIRONMENT: Mapping[str, str] = {
     "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
     "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
 }
-LOOPBACK = "127.0.0.1"
-"""With this node address Ray's own ports, which take no token here, listen on loopback alone."""
 LOGICAL_CPUS = 8
 """What the small bundles of the local overlay need; a laptop's two cores share them."""
 POLL_S = 0.2
@@ -92,7 +91,6 @@ class LocalStack:
         config = self._config()
         ray.init(
             num_cpus=LOGICAL_CPUS,
-            _node_ip_address=LOOPBACK if _is_loopback(self.options.host) else None,
             object_store_memory=OBJECT_STORE_BYTES,
             include_dashboard=False,
             namespace="i2v",
@@ -192,10 +190,6 @@ def _reasons(application: ApplicationStatusOverview) -> str:
     return told([application.message, *named])
 
 
-def _is_loopback(host: str) -> bool:
-    return host in {LOOPBACK, "localhost", "::1"}
-
-
 def _overlay(profile: str) -> Path:
     path = OVERLAYS / f"{profile}.yaml"
     if not path.is_file():
@@ -210,8 +204,10 @@ def _prepare_environment(options: LocalOptions) -> None:
     """Environment of every process of the stack, and the tiny checkpoint of the local profile."""
     for name, value in RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    if _is_loopback(options.host):
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    # Ray's own ports listen on every interface and run code for whoever may connect: a token of this stack.
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    if os.environ["RAY_AUTH_MODE"] == "token" and "RAY_AUTH_TOKEN_PATH" not in os.environ:
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     path = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
     if str(ROOT) not in path:
         os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *path])

@@ -8,13 +8,13 @@ Ray Serve a call back to its proxy for each request (`ASGIReceiveProxy`, started
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
 from sqlalchemy import JSON, Boolean, Row, Select, and_, bindparam, func, or_, select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -103,7 +103,7 @@ class _Reading:
     def _decoded(self, values: list[Any]) -> Any:
         for at in self._json:
             if values[at] is not None:
-                values[at] = json.loads(values[at])
+                values[at] = from_json(values[at])
         for at in self._boolean:
             values[at] = bool(values[at])
         return self._row(values)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 import zlib
@@ -207,15 +210,23 @@ def test_a_flood_upload_is_cut_off(stack: LiveStack) -> None:
     assert response.status_code == 413, response.text
 
 
-def test_the_local_stack_listens_on_loopback_alone(stack: LiveStack) -> None:
+def test_ray_takes_no_code_from_strangers(stack: LiveStack) -> None:
     assert stack.process is not None
-    tree = [psutil.Process(stack.process.pid), *psutil.Process(stack.process.pid).children(recursive=True)]
-    listening = set()
-    for member in tree:
-        try:
-            sockets = member.net_connections(kind="tcp")
-        except psutil.NoSuchProcess:
-            continue
-        listening |= {one.laddr.ip for one in sockets if one.status == psutil.CONN_LISTEN}
-    assert listening, "nothing listens"
-    assert listening <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+    members = psutil.Process(stack.process.pid).children(recursive=True)
+    (store,) = [member for member in members if "gcs_server" in member.name()]
+    ports = [one.laddr.port for one in store.net_connections(kind="tcp") if one.status == psutil.CONN_LISTEN]
+    code = "import ray, sys; ray.init(address=sys.argv[1], log_to_driver=False); print('connected')"
+    cases = {
+        "no token": {"RAY_AUTH_MODE": "disabled"},
+        "wrong token": {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64},
+        "its own token": {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": store.environ()["RAY_AUTH_TOKEN"]},
+    }
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    connected = {}
+    for case, extra in cases.items():
+        visitor = subprocess.run(
+            [sys.executable, "-c", code, f"127.0.0.1:{ports[0]}"],
+            capture_output=True, text=True, check=False, timeout=120, env=clean | extra,
+        )  # fmt: skip
+        connected[case] = "connected" in visitor.stdout
+    assert connected == {"no token": False, "wrong token": False, "its own token": True}

@@ -161,7 +161,7 @@ def test_a_cancel_at_every_stage_ends_cancelled(stack: LiveStack, stage: str) ->
     if stage == "running":
         until_running(stack, job_id, 3)
     elif stage == "late":
-        until_running(stack, job_id, 28)
+        until_running(stack, job_id, 24)
     response = httpx.post(f"{stack.url}/v1/videos/{job_id}/cancel", timeout=30)
     assert response.status_code == 200
     done = stack.wait_final(job_id, 60)

@@ -125,12 +125,23 @@ def test_what_the_operator_set_is_kept() -> None:
     assert os.environ["RAY_SERVE_COLLECT_AUTOSCALING_METRICS_ON_HANDLE"] == "0"
 
 
+def test_rays_ports_take_a_token_that_is_this_stacks_own() -> None:
+    prepare()
+    first = os.environ.pop("RAY_AUTH_TOKEN")
+    assert os.environ["RAY_AUTH_MODE"] == "token"
+    assert len(first) >= 32
+    prepare()
+    assert os.environ["RAY_AUTH_TOKEN"] != first
+
+
 @pytest.mark.parametrize(
-    ("host", "mode"), [("127.0.0.1", "disabled"), ("::1", "disabled"), ("0.0.0.0", None)]
+    ("name", "value"), [("RAY_AUTH_MODE", "disabled"), ("RAY_AUTH_TOKEN_PATH", "/run/secrets/ray")]
 )
-def test_rays_token_is_waived_on_loopback_only(host: str, mode: str | None) -> None:
-    prepare(host=host)
-    assert os.environ.get("RAY_AUTH_MODE") == mode
+def test_an_operator_who_chose_otherwise_gets_no_token_of_ours(name: str, value: str) -> None:
+    os.environ[name] = value
+    prepare()
+    assert os.environ[name] == value
+    assert "RAY_AUTH_TOKEN" not in os.environ
 
 
 def test_the_local_profile_brings_its_card_and_its_checkpoint(environment: Path) -> None:
