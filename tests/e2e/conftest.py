@@ -9,7 +9,12 @@ import pytest
 from tests.e2e.live import LiveStack, fresh_home
 
 
-@pytest.fixture(scope="session")
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Live stacks come last, and those that are killed before the shared one: two at once are too many."""
+    items.sort(key=lambda item: ("e2e" in item.path.parts, "test_kills" not in item.path.name))
+
+
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
     """One stack on SQLite for every test that does not break it for good."""
     directory = tmp_path_factory.mktemp("stack")
