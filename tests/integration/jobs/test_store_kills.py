@@ -56,10 +56,13 @@ async def test_every_job_completes_exactly_once_however_workers_die(
     ids = [(await steps.create(max_attempts=1000)).id for _ in range(JOBS)]
     names = iter(f"worker-{n}" for n in range(1000))
 
-    async def hire() -> Process:
-        process = await spawn("worker_process.py", database_url, next(names), str(published))
+    crew: dict[str, Process] = {}
+
+    async def hire() -> None:
+        name = next(names)
+        process = await spawn("worker_process.py", database_url, name, str(published))
         assert await process.stdout.readline() == b"ready\n"
-        return process
+        crew[name] = process
 
     async def reap() -> None:
         while True:
@@ -70,18 +73,34 @@ async def test_every_job_completes_exactly_once_however_workers_die(
                 continue
             await asyncio.sleep(0.05)
 
-    async def torment(crew: list[Process]) -> None:
+    async def at_work() -> list[str]:
+        """Workers with an attempt in hand; a blow that hits an idle one proves nothing."""
+        while (await store.counts())["completed"] < JOBS:
+            try:
+                found = sorted({str(each.worker) for each in await store.running()} & set(crew))
+            except StoreUnavailable:
+                continue
+            if found:
+                return found
+            await asyncio.sleep(0.01)
+        return []
+
+    async def torment() -> None:
         for blow in range(BLOWS):
             await asyncio.sleep(dice.uniform(0.05, 0.4))
-            victim = dice.randrange(len(crew))
+            busy = await at_work()
+            if not busy:
+                return
+            name = dice.choice(busy)
             if blow % 3 == 2:
-                crew[victim].send_signal(signal.SIGSTOP)
+                crew[name].send_signal(signal.SIGSTOP)
                 await asyncio.sleep(1.0)  # longer than the lease: it wakes as a zombie
-                crew[victim].send_signal(signal.SIGCONT)
+                crew[name].send_signal(signal.SIGCONT)
             else:
-                crew[victim].kill()
-                await crew[victim].wait()
-                crew[victim] = await hire()
+                victim = crew.pop(name)
+                victim.kill()
+                await victim.wait()
+                await hire()
 
     async def all_done() -> None:
         while (await store.counts())["completed"] < JOBS:  # noqa: ASYNC110 (other processes change it)
@@ -90,8 +109,8 @@ async def test_every_job_completes_exactly_once_however_workers_die(
     reaper = asyncio.create_task(reap())
     try:
         async with asyncio.timeout(PATIENCE_S):
-            crew = list(await asyncio.gather(*(hire() for _ in range(WORKERS))))
-            await torment(crew)
+            await asyncio.gather(*(hire() for _ in range(WORKERS)))
+            await torment()
             await all_done()
     finally:
         reaper.cancel()

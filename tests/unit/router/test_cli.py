@@ -574,7 +574,12 @@ def test_serve_finds_a_taken_port_at_once() -> None:
 def test_interrupted_wait_says_how_to_go_on(api: Api, photo: Path, tmp_path: Path) -> None:
     api.on("POST", "/v1/videos", job(), status=202)
     api.on("GET", "/v1/videos/vid_1", job("in_progress"))
-    command = [sys.executable, "-m", "router.cli", "run", str(photo), "--prompt", "x", "--out", "c.mp4"]
+    # Whoever started these tests in the background handed on SIGINT ignored.
+    main = (
+        "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "runpy.run_module('router.cli', run_name='__main__', alter_sys=True)"
+    )
+    command = [sys.executable, "-c", main, "run", str(photo), "--prompt", "x", "--out", "c.mp4"]
     environment = {**os.environ, "I2V_SERVER": api.url}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stderr is not None
