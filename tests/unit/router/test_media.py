@@ -202,7 +202,7 @@ def test_other_keys_are_refused_everywhere(store: MediaStore, tmp_path: Path, ke
 @given(st.text(max_size=60))
 def test_an_accepted_key_stays_below_the_root(key: str) -> None:
     if KEY.fullmatch(key):
-        assert os.path.normpath(f"/root/{key}") == f"/root/{key}"
+        assert os.path.normpath(f"/store/{key}") == f"/store/{key}"
 
 
 def test_keys_of_the_product_are_keys() -> None:
