@@ -68,7 +68,14 @@ class Gang:
             options = Rank.options(
                 num_cpus=bundle.get("CPU", 0),
                 num_gpus=bundle.get("GPU", 0),
-                runtime_env={"env_vars": {"OMP_NUM_THREADS": str(threads)}},
+                runtime_env={
+                    "env_vars": {
+                        "OMP_NUM_THREADS": str(threads),
+                        # Each clip has a thread of its own, and glibc would give each an arena that keeps
+                        # what tensors leave behind: measured 90 MB more resident after every clip.
+                        "MALLOC_ARENA_MAX": "1",
+                    }
+                },
                 scheduling_strategy=PlacementGroupSchedulingStrategy(
                     placement_group=self._group, placement_group_bundle_index=index + 1
                 ),
