@@ -1,4 +1,4 @@
-"""What the stack costs on top of the pipeline: `python -m benchmarks.stack_tax [--clips 3] [--side 160]`.
+"""What the stack costs on top of the pipeline: `python -m benchmarks.stack_tax [--clips 3] [--threads 1]`.
 
 One clip of 81 frames at 16 fps (5.06 s) of the real `WanImageToVideoPipeline` (random weights, 218 M
 parameters) goes from HTTP through job, replica and encoder to a downloaded MP4. The peer is the same
@@ -6,13 +6,15 @@ pipeline and encoder, same checkpoint, photograph, seed, shape and threads, in a
 no stack is up: half of its clips before the stack is started, half after it has ended, so that a machine
 that drifts weighs on both. Both make one clip to warm up before any is timed.
 
+One core computes and the others serve, as on a machine whose clips are made on GPUs. With a thread for each
+core (`--threads 2` on two) what Ray's own processes use while idle (`idle_cores`) comes off the clip's cores.
+
 Wall time: from the first byte of the POST to the last byte of the MP4; the job is followed by its event
 stream. Memory: of the process that holds the weights, after the same number of clips; peak is VmHWM.
 """
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -38,13 +40,13 @@ POOL = "bench-wan"
 MODEL = "bench-wan-i2v"
 
 
-def overlay() -> dict[str, Any]:
+def overlay(threads: int) -> dict[str, Any]:
     """The local profile without its own models, plus one warm replica of the bench model."""
     application = {
         "name": POOL,
         "route_prefix": None,
         "import_path": "deployments.app:build_model",
-        "args": {"model": MODEL, "offer": "local", "gpu": "cpu"},
+        "args": {"model": MODEL, "offer": "local", "gpu": "cpu", "threads": threads},
         "deployments": [
             {
                 "name": "Model",
@@ -107,10 +109,10 @@ def bare_task(side: int, directory: Path) -> dict[str, Any]:
     }
 
 
-def run_stack(home: Path, checkpoints: Path, clips: int, side: int) -> dict[str, Any]:
+def run_stack(home: Path, checkpoints: Path, clips: int, side: int, threads: int) -> dict[str, Any]:
     """Warm up and time the stack."""
     card = ROOT / "benchmarks" / "cards" / "bench-wan.yaml"
-    with running_stack(home, overlay(), {"I2V_MODELS": str(checkpoints)}, [card]) as stack:
+    with running_stack(home, overlay(threads), {"I2V_MODELS": str(checkpoints)}, [card]) as stack:
         worker = stack.worker(POOL)
         (rank,) = worker["detail"]["rank_pids"]
         loaded = memory_of(rank)
@@ -165,9 +167,11 @@ class Bare:
 
 def main() -> None:
     given = arguments(
-        __doc__, clips=(4, "timed clips on each side"), side=(160, "pixels of the square clip's side")
+        __doc__,
+        clips=(4, "timed clips on each side"),
+        side=(160, "pixels of the square clip's side"),
+        threads=(1, "CPU threads that make the clip, on each side"),
     )
-    threads = os.cpu_count() or 1
     with tempfile.TemporaryDirectory(prefix="i2v-bench-") as folder, ExitStack() as open_things:
         root = Path(folder)
         checkpoints, home = root / "checkpoints", root / "stack"
@@ -187,12 +191,12 @@ def main() -> None:
             check=True,
             capture_output=True,
         )
-        process = open_things.enter_context(bare_process(checkpoints / MODEL, threads))
+        process = open_things.enter_context(bare_process(checkpoints / MODEL, given.threads))
         bare = Bare(process, given.side, root / "bare")
         bare.make(1 + (given.clips + 1) // 2)
-        ours = run_stack(home, checkpoints, given.clips, given.side)
+        ours = run_stack(home, checkpoints, given.clips, given.side, given.threads)
         bare.make(given.clips // 2)
-    report(given.clips, given.side, threads, ours, bare).write()
+    report(given.clips, given.side, given.threads, ours, bare).write()
 
 
 def report(clips: int, side: int, threads: int, ours: dict[str, Any], bare: Bare) -> Report:
