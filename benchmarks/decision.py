@@ -32,7 +32,7 @@ from pydantic import BaseModel
 from benchmarks.report import Report, Target, arguments, percentiles
 from models.card import AreaSizes, Card, LatticeFrames, Mode, PricePerGpuSecond, Strength
 from models.catalog import Catalog, load_catalog
-from models.cost import estimate, usd
+from models.cost import estimate, price_of, usd
 from models.gpus import GpuType, load_gpus
 from models.types import CameraMove, CameraWish, ClipWish, Intensity, Objective, Size, TaskType
 from policies.base import Candidate, Decision, Features, Fleet, ImageFeatures, PromptFeatures, RouteRequest
@@ -70,12 +70,13 @@ def _variant(card: Card, at: int, rng: random.Random) -> Card:
     said = Strength(
         tag=tag, weight=rng.uniform(-0.4, 0.4), source="synthetic", checked_at=card.checked_at, inferred=True
     )
+    rating, _ = card.quality.rating
     return card.model_copy(
         update={
             "id": f"{card.id}-{at}",
             "replacement": None,
             "offers": offers,
-            "quality": card.quality.model_copy(update={"elo": card.quality.elo + rng.uniform(-90, 250)}),
+            "quality": card.quality.model_copy(update={"elo": rating + rng.uniform(-90, 250)}),
             "strengths": (*card.strengths, said),
         }
     )
@@ -197,11 +198,11 @@ def naive(
                         estimated.gpu_seconds,
                         estimated.memory_bytes,
                         estimated.fits,
-                        usd(offer, plan, estimated, gpu),
+                        usd(price_of(offer, mode), plan, estimated, gpu),
                     ),
                     pool,
                     wait_seconds(pool),
-                    preference(card.quality.elo, profile.reference_elo),
+                    preference(card.quality.rating[0], profile.reference_elo),
                     request.deadline_s,
                     isinstance(offer.price, PricePerGpuSecond),
                 )

@@ -2,7 +2,8 @@
 
 A card has offers (ways to run it); an offer has modes (rows of *joint* limits: 1080p may allow 6 s only).
 Every block that holds figures is `Sourced`: it names its source and the day it was checked, and says
-`inferred: true` when nobody published it.
+`inferred: true` when nobody published it. A figure that nobody knows is `unknown`; what policies assume
+instead is the prior of the model's family (see `models.priors`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from models.types import CameraMove, TaskType
+
+Unknown = Literal["unknown"]
+"""Written where a figure has no source. Never guessed on the card."""
 
 
 class Block(BaseModel):
@@ -58,10 +62,11 @@ class Weights(Sourced):
 class Camera(Sourced):
     """How the camera is steered.
 
-    `parameter`, `brackets` and `native` are real interfaces; `prompt` is words that the model may follow.
+    `parameter`, `brackets` and `native` are real interfaces; `prompt` is words that the model may follow;
+    `video` means that the camera follows the driving video.
     """
 
-    kind: Literal["none", "prompt", "parameter", "brackets", "native"]
+    kind: Literal["none", "prompt", "parameter", "brackets", "native", "video"]
     moves: tuple[CameraMove, ...] = ()
     max_moves: int = Field(default=1, ge=1)
 
@@ -72,6 +77,7 @@ class Camera(Sourced):
 
 
 Need = Literal["none", "optional", "required"]
+Precondition = Literal["human_body", "face", "single_subject"]
 
 
 class Controls(Sourced):
@@ -85,9 +91,20 @@ class Controls(Sourced):
     last_image: Need = "none"
     driving_video: Need = "none"
     audio_in: Need = "none"
-    audio_out: Literal["none", "native"] = "none"
+    audio_out: Literal["none", "native", "always"] = "none"
+    """`native`: makes sound when asked; `always`: every clip has sound."""
     negative_prompt: bool = False
     seed: bool = True
+    loop: bool = False
+    """The model itself can close the loop."""
+    region_mask: bool = False
+    """What moves can be masked."""
+    multi_shot: bool = False
+    """One clip may have several shots, each with its own words."""
+    prompt_required: bool = False
+    prompt_max_chars: int | None = Field(default=None, ge=1)
+    preconditions: tuple[Precondition, ...] = ()
+    """What the photograph must show; the model refuses it otherwise."""
 
 
 class InputImage(Sourced):
@@ -167,14 +184,59 @@ class RangeSeconds(Block):
         return self
 
 
+class FollowsInput(Block):
+    """The clip lasts as long as what drives it, from `min` to `max` seconds."""
+
+    kind: Literal["follows"]
+    of: Literal["driving_video", "audio"]
+    min: float = Field(gt=0)
+    max: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> FollowsInput:
+        if self.min > self.max:
+            raise ValueError(f"min={self.min} exceeds max={self.max}")
+        return self
+
+
+class PricePerSecond(Sourced):
+    """USD per second of delivered clip."""
+
+    kind: Literal["per_second"]
+    usd: float = Field(ge=0)
+    usd_with_audio: float | None = Field(default=None, ge=0)
+    """Where a clip with generated sound is dearer."""
+
+
+class PricePerClip(Sourced):
+    """USD per clip."""
+
+    kind: Literal["per_clip"]
+    usd: float = Field(ge=0)
+    usd_with_audio: float | None = Field(default=None, ge=0)
+
+
+class PricePerGpuSecond(Sourced):
+    """Priced by the GPU type's hourly rate (see `gpus.yaml`) times GPU-seconds used."""
+
+    kind: Literal["gpu"]
+
+
+Price = Annotated[PricePerSecond | PricePerClip | PricePerGpuSecond, Field(discriminator="kind")]
+
+
 class Mode(Sourced):
     """One row of joint limits."""
 
     name: str
     sizes: Annotated[AreaSizes | ListedSizes, Field(discriminator="kind")]
-    length: Annotated[LatticeFrames | ListedSeconds | RangeSeconds, Field(discriminator="kind")]
-    fps: tuple[PositiveFloat, ...] = Field(min_length=1)
+    length: Annotated[
+        LatticeFrames | ListedSeconds | RangeSeconds | FollowsInput, Field(discriminator="kind")
+    ]
+    fps: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] | Unknown
     """Frame rates that the model itself makes; the first is its own."""
+    price: Price | None = None
+    """Price of this mode where it differs from the offer's."""
     max_segments: int = Field(default=1, ge=1)
     """How many native lengths may be chained (last frame becomes the next photograph)."""
     interpolate_to: float | None = Field(default=None, gt=0)
@@ -187,9 +249,20 @@ class Mode(Sourced):
         both = sorted(set(self.needs) & set(self.excludes))
         if both:
             raise ValueError(f"a mode cannot both need and exclude {both}")
-        if self.interpolate_to is not None and self.interpolate_to < max(self.fps):
-            raise ValueError(f"interpolate_to={self.interpolate_to} is below the native {max(self.fps)} fps")
+        if self.interpolate_to is not None and self.fps == "unknown":
+            raise ValueError("interpolate_to needs a known fps")
+        if self.interpolate_to is not None and self.interpolate_to < max(self.rates):
+            raise ValueError(
+                f"interpolate_to={self.interpolate_to} is below the native {max(self.rates)} fps"
+            )
         return self
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """Frame rates; raises `ValueError` on a card whose family prior has not been filled in."""
+        if self.fps == "unknown":
+            raise ValueError(f"mode {self.name}: fps is unknown; load cards through models.catalog")
+        return self.fps
 
 
 class Sampling(Sourced):
@@ -200,26 +273,6 @@ class Sampling(Sourced):
     passes_per_step: int = Field(ge=1)
     """Transformer passes per denoising step (2 with classifier-free guidance, 1 without)."""
     flow_shift: float | None = None
-
-
-class PricePerSecond(Sourced):
-    """USD per second of delivered clip."""
-
-    kind: Literal["per_second"]
-    usd: float = Field(ge=0)
-
-
-class PricePerClip(Sourced):
-    """USD per clip."""
-
-    kind: Literal["per_clip"]
-    usd: float = Field(ge=0)
-
-
-class PricePerGpuSecond(Sourced):
-    """Priced by the GPU type's hourly rate (see `gpus.yaml`) times GPU-seconds used."""
-
-    kind: Literal["gpu"]
 
 
 class ApiLatency(Sourced):
@@ -235,6 +288,20 @@ class ApiLatency(Sourced):
         return self
 
 
+HOSTED = frozenset({"replicate", "fal", "vendor"})
+"""Backends that run on somebody else's machines: no GPU type of ours, no degree."""
+
+
+class Adapter(Sourced):
+    """Weights laid over the model for one offer, such as a distillation to few steps (LoRA)."""
+
+    hub_id: str | None = None
+    revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
+    files: tuple[str, ...] = Field(min_length=1)
+    """safetensors files in the repository (or local directory), one for each expert in order."""
+    scale: float = Field(default=1.0, gt=0)
+
+
 class Offer(Block):
     """One way to run a card."""
 
@@ -242,12 +309,15 @@ class Offer(Block):
     backend: Literal["local", "engine", "replicate", "fal", "vendor"]
     runner: str | None = None
     """For local offers: the module under `models.runners` (or an entry point) that makes the clip."""
+    ref: str | None = None
+    """For hosted offers: how the provider calls it (`owner/name`, endpoint or model id)."""
+    replica: str | None = None
+    """Id of the local offer on whose replicas this one runs too (the same weights and an adapter)."""
+    adapter: Adapter | None = None
     modes: tuple[Mode, ...] = Field(min_length=1)
     sampling: Sampling | None = None
-    price: Annotated[
-        PricePerSecond | PricePerClip | PricePerGpuSecond | None, Field(discriminator="kind")
-    ] = None
-    latency: ApiLatency | None = None
+    price: Price | Unknown | None = None
+    latency: ApiLatency | Unknown | None = None
     default_gpu: str | None = None
     """GPU type (key of gpus.yaml) assumed by a dry run over every card."""
     degrees: tuple[PositiveInt, ...] = Field(default=(1,), min_length=1)
@@ -259,6 +329,8 @@ class Offer(Block):
     def _coherent(self) -> Offer:
         if self.backend == "local" and self.runner is None:
             raise ValueError(f"offer {self.id} is local: it needs a runner")
+        if (self.replica is None) != (self.adapter is None):
+            raise ValueError(f"offer {self.id}: replica and adapter go together")
         names = [mode.name for mode in self.modes]
         if len(set(names)) != len(names):
             raise ValueError(f"mode names repeat in offer {self.id}: {names}")
@@ -344,10 +416,23 @@ class Quality(Sourced):
     `dynamic_degree` is VBench's share of clips that really move (0-1), when known.
     """
 
-    elo: float
-    sd: float = Field(gt=0)
+    elo: float | Unknown
+    sd: float | None = Field(default=None, gt=0)
     board: str
     dynamic_degree: float | None = Field(default=None, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _spread(self) -> Quality:
+        if (self.elo == "unknown") != (self.sd is None):
+            raise ValueError("a known elo has an sd, an unknown one has none")
+        return self
+
+    @property
+    def rating(self) -> tuple[float, float]:
+        """Elo and its standard deviation; raises `ValueError` before the family prior was filled in."""
+        if self.elo == "unknown" or self.sd is None:
+            raise ValueError("elo is unknown; load cards through models.catalog")
+        return self.elo, self.sd
 
 
 StrengthTag = Literal[
@@ -389,17 +474,24 @@ class Card(Block):
     weights: Weights
     controls: Controls
     input_image: InputImage
-    offers: tuple[Offer, ...] = Field(min_length=1)
+    offers: tuple[Offer, ...]
+    """Empty only where the model is retired."""
     cost: Cost | None = None
     quality: Quality
     strengths: tuple[Strength, ...] = ()
     weaknesses: tuple[str, ...] = ()
     summary: str
+    aliases: tuple[str, ...] = ()
+    """Other names by which the model is asked for."""
+    assumed: tuple[str, ...] = ()
+    """Fields that the card leaves `unknown` and that hold the family's prior; filled in on loading."""
 
     @model_validator(mode="after")
     def _coherent(self) -> Card:
         if self.status == "retired" and self.replacement is None and self.retires_on is None:
             raise ValueError("a retired card names retires_on or its replacement")
+        if not self.offers and self.status != "retired":
+            raise ValueError("only a retired card may have no offers")
         ids = [offer.id for offer in self.offers]
         if len(set(ids)) != len(ids):
             raise ValueError(f"offer ids repeat: {ids}")
@@ -409,7 +501,15 @@ class Card(Block):
                     raise ValueError(f"offer {offer.id} is local: the card needs a cost block")
                 if self.cost.transformer is not None and offer.sampling is None:
                     raise ValueError(f"offer {offer.id} denoises: it needs a sampling block")
+            if offer.replica is not None and offer.replica not in ids:
+                raise ValueError(
+                    f"offer {offer.id} runs on the replicas of {offer.replica!r}, which is no offer"
+                )
             for mode in offer.modes:
+                if mode.length.kind == "follows" and self._control(mode.length.of) == "none":
+                    raise ValueError(
+                        f"mode {mode.name} follows {mode.length.of}, which the card's controls refuse"
+                    )
                 for need in mode.needs:
                     if self._control(need) == "none":
                         raise ValueError(f"mode {mode.name} needs {need}, which the card's controls refuse")

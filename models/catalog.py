@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from models.card import Card
 from models.errors import ConfigError, UnknownModel
 from models.gpus import load_gpus
+from models.priors import load_families, with_priors
 from models.sheets import describe, read_sheet
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ def load_catalog(overlay: Path | None = None, *, gpu_types: Collection[str] | No
         overlay: The operator's directory; None for the shipped cards alone.
         gpu_types: Keys that an offer's `default_gpu` may name; None: those of the shipped `gpus.yaml`.
 
+    Figures that a card leaves unknown hold its family's prior afterwards (see `models.priors`).
+
     Raises:
         ConfigError: the directory or a file cannot be read, or a card is wrong; names file and field.
     """
@@ -96,7 +99,8 @@ def load_catalog(overlay: Path | None = None, *, gpu_types: Collection[str] | No
             raise ConfigError(f"{overlay}: the overlay of cards is not a directory", param="I2V_CARDS")
         cards |= _read_directory(overlay, str(overlay))
     _check_gpu_types(cards.values(), load_gpus() if gpu_types is None else gpu_types)
-    return Catalog.of(cards.values())
+    families = load_families()
+    return Catalog.of([with_priors(card, families) for card in cards.values()])
 
 
 def _read_directory(directory: Traversable, label: str) -> dict[str, Card]:

@@ -21,11 +21,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from models.card import PricePerClip, PricePerSecond
+from models.card import HOSTED, ApiLatency, PricePerGpuSecond, PricePerSecond
 from models.errors import ConfigError
 
 if TYPE_CHECKING:
-    from models.card import Card, Offer, Rendering, Transformer, Vae
+    from models.card import Card, Mode, Offer, Price, Rendering, Transformer, Vae
     from models.gpus import GpuType
     from models.types import ClipPlan
 
@@ -149,18 +149,37 @@ def estimate(card: Card, offer: Offer, plan: ClipPlan, gpu: GpuType | None, gpus
     return _denoised(costing, plan, gpu, gpus)
 
 
-def usd(offer: Offer, plan: ClipPlan, estimate: Estimate, gpu: GpuType | None) -> float | None:
-    """Price of one clip in USD; None when the offer has no price, or is priced by a GPU type not given."""
-    price = offer.price
+def price_of(offer: Offer, mode: Mode) -> Price | None:
+    """The price that counts for a mode: its own, else the offer's; None when nobody knows it."""
+    price = offer.price if mode.price is None else mode.price
+    return None if price == "unknown" else price
+
+
+def usd(
+    price: Price | None,
+    plan: ClipPlan,
+    estimate: Estimate,
+    gpu: GpuType | None,
+    *,
+    with_audio: bool = False,
+) -> float | None:
+    """Price of one clip in USD; None when there is no price, or it needs a GPU type that is not given.
+
+    Args:
+        price: What `price_of` found.
+        plan: Its delivered seconds, or the segments it takes, are billed.
+        estimate: Its GPU-seconds are billed where the price is by GPU.
+        gpu: GPU type of the pool; None for hosted offers.
+        with_audio: Sound is generated too.
+    """
     if price is None:
         return None
+    if isinstance(price, PricePerGpuSecond):
+        return None if gpu is None else estimate.gpu_seconds * gpu.usd_per_hour / 3600.0
+    rate = price.usd_with_audio if with_audio and price.usd_with_audio is not None else price.usd
     if isinstance(price, PricePerSecond):
-        return price.usd * plan.effective.seconds
-    if isinstance(price, PricePerClip):
-        return price.usd * plan.segments
-    if gpu is None:
-        return None
-    return estimate.gpu_seconds * gpu.usd_per_hour / 3600.0
+        return rate * plan.effective.seconds
+    return rate * plan.segments
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +218,8 @@ _compiled: dict[tuple[int, int], _Costing] = {}
 
 
 def _compile(card: Card, offer: Offer) -> _Costing:
-    if offer.backend in {"replicate", "fal", "vendor"}:
-        if offer.latency is None:
+    if offer.backend in HOSTED:
+        if not isinstance(offer.latency, ApiLatency):
             raise ConfigError(f"{card.id}/{offer.id} is hosted and names no latency", param="latency")
         return _Costing(card, offer, latency=offer.latency.p50)
     cost = card.cost

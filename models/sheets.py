@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
+_UNKNOWN = "literal['unknown']"
+"""How pydantic names the branch of `models.card.Unknown` in the place of an error."""
+
+
 class _StrictLoader(yaml.SafeLoader):
     """Safe YAML in which a repeated key is an error: the plain loader keeps the last one silently."""
 
@@ -62,10 +66,21 @@ def describe(error: ValidationError, name: str) -> ConfigError:
     `param` is the dotted path of the first field; further ones follow in the message.
     """
     lines = []
-    for problem in error.errors(include_url=False):
-        field = ".".join(str(part) for part in problem["loc"]) or "(root)"
+    problems = error.errors(include_url=False)
+    # Where a figure may be `unknown`, both branches complain: the one that wanted the word adds nothing.
+    gaps = {problem["loc"][:-1] for problem in problems if problem["loc"][-1:] == (_UNKNOWN,)}
+    named: list[str] = []
+    for problem in problems:
+        loc = problem["loc"]
+        if loc[-1:] == (_UNKNOWN,):
+            continue
+        # What follows the field of such a figure is the name of the branch.
+        gap = next((len(at) for at in gaps if loc[: len(at)] == at), None)
+        parts = loc if gap is None else (*loc[:gap], *loc[gap + 1 :])
+        field = ".".join(str(part) for part in parts) or "(root)"
+        named.append(field)
         given = problem["input"]
         shown = "" if isinstance(given, dict | list) else f" (given {given!r})"
         lines.append(f"{field}: {problem['msg']}{shown}")
-    first = ".".join(str(part) for part in error.errors(include_url=False)[0]["loc"])
-    return ConfigError(f"{name}: " + "; ".join(lines), param=first or name)
+    first = named[0]
+    return ConfigError(f"{name}: " + "; ".join(lines), param=name if first == "(root)" else first)

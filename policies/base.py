@@ -113,7 +113,11 @@ class RouteRequest:
     deny: tuple[str, ...] = ()
     has_last_image: bool = False
     has_driving_video: bool = False
+    driving_seconds: float | None = None
+    """Playing time of the driving video; None when there is none or it was not read."""
     has_audio: bool = False
+    audio_seconds: float | None = None
+    """Playing time of the audio file; None when there is none or it was not read."""
     generate_audio: bool = False
     tenant: str = "default"
 

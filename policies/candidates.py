@@ -7,13 +7,13 @@ kept is a function of its key alone: keeping it changes no decision.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from math import erf, log, sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from models.card import PricePerGpuSecond
-from models.cost import estimate
+from models.card import HOSTED, PricePerGpuSecond
+from models.cost import estimate, price_of
 from models.cost import usd as list_price
 from models.errors import ConfigError
 from policies.base import Prediction
@@ -23,15 +23,12 @@ from policies.sizes import framing, nearest_size
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from models.card import Card, Mode, Offer
+    from models.card import Card, Mode, Offer, Price
     from models.catalog import Catalog
     from models.gpus import GpuType
     from models.types import ClipPlan, ClipWish, Framing, Size
     from policies.base import Pool
     from policies.geometry import Lasting, Tolerance
-
-HOSTED = frozenset({"replicate", "fal", "vendor"})
-"""Backends that run on somebody else's machines: no GPU type of ours, no degree."""
 
 DEGREES = (1, 2, 4, 8)
 """GPU counts of one clip: the aligned blocks that a gang is split into."""
@@ -71,8 +68,14 @@ class Row:
     """Number of its geometry limits; modes of equal limits share their plans."""
     prefix: str
     """Begins reasons where the offer has several modes."""
-    priced: dict[tuple[int, str, int], Priced] = field(default_factory=dict)
-    """By what is made, GPU type and GPUs."""
+    price: Price | None
+    priced: dict[tuple[int, str, int, bool], Priced] = field(default_factory=dict)
+    """By what is made, GPU type, GPUs and whether sound is generated."""
+
+    @property
+    def by_gpu(self) -> bool:
+        """The price is GPU-seconds at the hourly rate, so it follows the calibrated speed."""
+        return isinstance(self.price, PricePerGpuSecond)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,6 @@ class OfferEntry:
     rows: tuple[Row, ...]
     degrees: tuple[int, ...]
     hosted: bool
-    priced_by_gpu: bool
 
 
 class PlanKey(NamedTuple):
@@ -99,6 +101,15 @@ class PlanKey(NamedTuple):
     tolerance: Tolerance
     default_seconds: float
     whole: bool
+    driving_seconds: float | None = None
+    audio_seconds: float | None = None
+
+    def wish_of(self, mode: Mode) -> ClipWish:
+        """The wish as the mode sees it: where the clip follows an input, that input says how long."""
+        if mode.length.kind != "follows":
+            return self.wish
+        seconds = self.driving_seconds if mode.length.of == "driving_video" else self.audio_seconds
+        return self.wish if seconds is None else replace(self.wish, seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +166,7 @@ class Candidates:
         return planned
 
     def _planned(self, row: Row, photo: Size, key: PlanKey, sheet: Sheet) -> Planned | str:
-        mode, wish = row.mode, key.wish
+        mode, wish = row.mode, key.wish_of(row.mode)
         shared = sheet.shared
         size = shared.sizes.get(row.limits)
         if size is None:
@@ -183,13 +194,15 @@ class Candidates:
             return made
         return Planned(reframed(made.plan, laid), made.made)
 
-    def priced(self, entry: OfferEntry, row: Row, planned: Planned, pool: Pool, gpus: int) -> Priced:
+    def priced(
+        self, entry: OfferEntry, row: Row, planned: Planned, pool: Pool, gpus: int, with_audio: bool = False
+    ) -> Priced:
         """Estimate and price of this plan on that many GPUs of the pool, before calibration.
 
         Raises:
             ConfigError: the pool's GPU type is not known.
         """
-        key = (planned.made, pool.gpu, gpus)
+        key = (planned.made, pool.gpu, gpus, with_audio)
         found = row.priced.get(key)
         if found is None:
             gpu = None if entry.hosted else self.gpus.get(pool.gpu)
@@ -206,7 +219,7 @@ class Candidates:
                 estimated.gpu_seconds,
                 estimated.memory_bytes,
                 estimated.fits,
-                list_price(entry.offer, planned.plan, estimated, gpu),
+                list_price(row.price, planned.plan, estimated, gpu, with_audio=with_audio),
             )
         return found
 
@@ -246,12 +259,16 @@ class Candidates:
             key=(card.id, offer.id),
             name=f"{card.id}/{offer.id}",
             rows=tuple(
-                Row(mode, self._limits_of(mode), f"mode {mode.name}: " if several else "")
+                Row(
+                    mode,
+                    self._limits_of(mode),
+                    f"mode {mode.name}: " if several else "",
+                    price_of(offer, mode),
+                )
                 for mode in offer.modes
             ),
             degrees=(1,) if hosted else tuple(d for d in DEGREES if d in offer.degrees),
             hosted=hosted,
-            priced_by_gpu=isinstance(offer.price, PricePerGpuSecond),
         )
 
     def _limits_of(self, mode: Mode) -> int:

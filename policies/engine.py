@@ -112,6 +112,8 @@ class Engine:
             profile.tolerance,
             default_seconds(request),
             request.has_last_image,
+            request.driving_seconds,
+            request.audio_seconds,
         )
         sheet = self._candidates.sheet(key)
         offer_filters = [(n, reject) for n, reject, applies in profile.offer_filters if applies(request)]
@@ -162,14 +164,14 @@ class Engine:
         furthest: tuple[float, ...] = ()
         out: tuple[str, str] | None = None
         card, offer, mode, plan = entry.card, entry.offer, row.mode, planned.plan
-        quality = preference(card.quality.elo, profile.reference_elo)
+        quality = preference(card.quality.rating[0], profile.reference_elo)
         for pool, wait in serving.pools:
             gang = pool.gang_size
             for gpus in entry.degrees:
                 if gpus > gang:
                     break
-                priced = self._candidates.priced(entry, row, planned, pool, gpus)
-                prediction = predict(priced, pool, wait, quality, request.deadline_s, entry.priced_by_gpu)
+                priced = self._candidates.priced(entry, row, planned, pool, gpus, request.generate_audio)
+                prediction = predict(priced, pool, wait, quality, request.deadline_s, row.by_gpu)
                 made = Candidate(card, offer, mode, plan, gpus, pool, prediction)
                 for name, reject in filters:
                     reason = reject(request, made)

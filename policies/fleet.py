@@ -5,8 +5,9 @@ from __future__ import annotations
 from math import log
 from typing import TYPE_CHECKING
 
+from models.card import HOSTED, ApiLatency
 from policies.base import Fleet, Pool
-from policies.candidates import DEGREES, HOSTED
+from policies.candidates import DEGREES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +51,6 @@ def idle_fleet(catalog: Catalog, gpus: Mapping[str, GpuType]) -> Fleet:
 
 
 def _sigma(offer: Offer) -> float:
-    if offer.latency is None:
+    if not isinstance(offer.latency, ApiLatency):
         return SELF_HOSTED_SIGMA
     return max(SELF_HOSTED_SIGMA, log(offer.latency.p95 / offer.latency.p50) / P95)

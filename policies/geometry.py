@@ -185,9 +185,9 @@ def _length_told(mode: Mode, wish: ClipWish, length: Length, *, whole: bool) -> 
             told.append(_seconds_words(wish.seconds, length))
     if wish.fps is not None and wish.fps != length.fps:
         told.append(_fps_words(wish.fps, length))
-    elif wish.fps is None and length.native_fps != mode.fps[0]:
+    elif wish.fps is None and length.native_fps != mode.rates[0]:
         told.append(
-            f"{length.native_fps:.4g} fps instead of its own {mode.fps[0]:.4g} fps holds the duration"
+            f"{length.native_fps:.4g} fps instead of its own {mode.rates[0]:.4g} fps holds the duration"
         )
     return tuple(told)
 

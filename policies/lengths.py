@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from models.types import Prefer
 
 if TYPE_CHECKING:
-    from models.card import LatticeFrames, ListedSeconds, Mode, RangeSeconds
+    from models.card import FollowsInput, LatticeFrames, ListedSeconds, Mode, RangeSeconds
 
-    Lengths = LatticeFrames | ListedSeconds | RangeSeconds
+    Lengths = LatticeFrames | ListedSeconds | RangeSeconds | FollowsInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,8 @@ def longest(lengths: Lengths, fps: float) -> int:
         return lengths.max
     if lengths.kind == "seconds":
         return _frames(max(lengths.values), fps)
+    if lengths.kind == "follows":
+        return _frames(lengths.max, fps)
     return _frames(_range_value(lengths, _range_count(lengths)), fps)
 
 
@@ -72,6 +74,8 @@ def at_least(lengths: Lengths, fps: float, need: int) -> int | None:
         return lengths.min + ceil((need - lengths.min) / lengths.step) * lengths.step
     if lengths.kind == "seconds":
         return min(n for v in lengths.values if (n := _frames(v, fps)) >= need)
+    if lengths.kind == "follows":
+        return max(need, _frames(lengths.min, fps))
     guess = floor((need / fps - lengths.min) / lengths.step) - 1
     index = min(max(guess, 0), _range_count(lengths))
     while _frames(_range_value(lengths, index), fps) < need:
@@ -117,13 +121,13 @@ def nearest_length(
         min_fps: Share of the asked rate that counts as near.
     """
     best: tuple[tuple[float, ...], Length] | None = None
-    for rank, native_fps in enumerate(mode.fps):
+    for rank, native_fps in enumerate(mode.rates):
         factors = 1
         if fps is not None and mode.interpolate_to is not None:
             factors = max(1, floor(mode.interpolate_to / native_fps + 1e-9))
         for factor in range(1, factors + 1):
             length = _reach(mode, native_fps, factor, seconds, default_seconds, whole)
-            key = _key(length, rank, seconds, fps or mode.fps[0], prefer, min_seconds, min_fps)
+            key = _key(length, rank, seconds, fps or mode.rates[0], prefer, min_seconds, min_fps)
             if best is None or key < best[0]:
                 best = (key, length)
     assert best is not None  # noqa: S101 - a mode has at least one frame rate
@@ -192,6 +196,8 @@ def _at_most(lengths: Lengths, fps: float, limit: int) -> int | None:
         return min(lengths.max, lengths.min + (limit - lengths.min) // lengths.step * lengths.step)
     if lengths.kind == "seconds":
         return max((n for v in lengths.values if (n := _frames(v, fps)) <= limit), default=None)
+    if lengths.kind == "follows":
+        return limit if limit >= _frames(lengths.min, fps) else None
     index = min(floor((limit / fps - lengths.min) / lengths.step) + 1, _range_count(lengths))
     while index >= 0:
         if (frames := _frames(_range_value(lengths, index), fps)) <= limit:

@@ -26,6 +26,7 @@ class Quality:
         """The rating, where it is from and what it comes to."""
         del request
         rating = candidate.card.quality
+        elo, sd = rating.rating
         known = "inferred" if rating.inferred else "rated"
         chance = candidate.prediction.quality
-        return f"{known} Elo {rating.elo:.0f} ± {rating.sd:.0f} ({rating.board}): preferred in {chance:.0%}"
+        return f"{known} Elo {elo:.0f} ± {sd:.0f} ({rating.board}): preferred in {chance:.0%}"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from models.card import Card, LatticeFrames, ListedSeconds, ListedSizes, Mode, Offer
+from models.card import Card, FollowsInput, LatticeFrames, ListedSeconds, ListedSizes, Mode, Offer, Price
 from policies.base import Pool
 from router.schemas import RESOLUTIONS
 
@@ -134,9 +134,13 @@ def _offer(offer: Offer, pools: Sequence[Pool]) -> OfferView:
         label=offer.label,
         readiness=readiness([pool for pool in pools if pool.offer == offer.id]),
         degrees=list(offer.degrees),
-        price=offer.price.model_dump(mode="json") if offer.price is not None else None,
+        price=_price(offer.price),
         modes=[_mode(mode) for mode in offer.modes],
     )
+
+
+def _price(price: Price | Literal["unknown"] | None) -> Mapping[str, Any] | None:
+    return None if price is None or price == "unknown" else price.model_dump(mode="json")
 
 
 def _mode(mode: Mode) -> ModeView:
@@ -149,7 +153,7 @@ def _mode(mode: Mode) -> ModeView:
         seconds=_durations(mode),
         min_seconds=low,
         max_seconds=high,
-        fps=list(mode.fps),
+        fps=list(mode.rates),
         interpolate_to=mode.interpolate_to,
         max_segments=mode.max_segments,
     )
@@ -157,12 +161,14 @@ def _mode(mode: Mode) -> ModeView:
 
 def _range(mode: Mode) -> tuple[float, float]:
     """Shortest and longest clip in seconds, chained segments included (they share their joint frame)."""
-    length, fps = mode.length, mode.fps[0]
+    length, fps = mode.length, mode.rates[0]
     if isinstance(length, LatticeFrames):
         frames = mode.max_segments * (length.max - 1) + 1
         return round(length.min / fps, 3), round(frames / fps, 3)
     if isinstance(length, ListedSeconds):
         return min(length.values), max(length.values) * mode.max_segments
+    if isinstance(length, FollowsInput):
+        return length.min, length.max
     return length.min, length.max * mode.max_segments
 
 
@@ -171,7 +177,7 @@ def _durations(mode: Mode) -> list[float] | None:
     length = mode.length
     if isinstance(length, ListedSeconds):
         return sorted(length.values)
-    if isinstance(length, LatticeFrames):
+    if isinstance(length, LatticeFrames | FollowsInput):
         return None
     count = int((length.max - length.min) / length.step + 1e-9) + 1
     if count > MAX_LISTED_DURATIONS:
@@ -225,7 +231,7 @@ def _skus(card: Card) -> Mapping[str, str]:
     skus: dict[str, str] = {}
     for offer in card.offers:
         price = offer.price
-        if price is None:
+        if price is None or price == "unknown":
             continue
         if price.kind == "gpu":
             skus[f"{offer.id}:gpu_second"] = "by GPU type"

@@ -59,7 +59,7 @@ REFUSED: list[tuple[str, Change, str]] = [
     ("empty lattice", _with(f"{MODE}.length.min", 85), "min exceeds max"),
     ("empty area", _with(f"{MODE}.sizes.min_pixels", 99999), "min_pixels=99999 exceeds pixels=65536"),
     ("no fps", _with(f"{MODE}.fps", []), "fps"),
-    ("fps of zero", _with(f"{MODE}.fps", [0]), "fps.0"),
+    ("fps of zero", _with(f"{MODE}.fps", [0]), "greater than 0"),
     ("no segments", _with(f"{MODE}.max_segments", 0), "max_segments"),
     ("slower interpolation", _with(f"{MODE}.interpolate_to", 8), "below the native 16"),
     ("needs a refused control", _with(f"{MODE}.needs", ["last_image"]), "needs last_image"),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from models.card import Card, Offer, PricePerClip
 from models.catalog import load_catalog
-from models.cost import Estimate, estimate, flops_per_forward, tokens, usd
+from models.cost import Estimate, estimate, flops_per_forward, price_of, tokens, usd
 from models.errors import ConfigError
 from models.gpus import GpuType, load_gpus
 from models.types import ClipPlan, Fit, Framing, Geometry
@@ -189,20 +189,29 @@ def test_hosted_offer(hosted: Card, plan: PlanMaker) -> None:
     asked = plan(832, 480, 81)
     made = estimate(hosted, offer, asked, None, 1)
     assert (made.seconds, made.gpu_seconds, made.fits) == (40.0, 0.0, True)
-    assert usd(offer, asked, made, None) == pytest.approx(0.05 * 81 / 16)
+    assert usd(price_of(offer, offer.modes[0]), asked, made, None) == pytest.approx(0.05 * 81 / 16)
     assert estimate(hosted, offer, plan(832, 480, 81, segments=2), None, 1).seconds == 80.0
 
 
 def test_prices(small_card: Card, hosted: Card, plan: PlanMaker) -> None:
     local, gpu = small_card.offer("local"), GPUS["h100"]
     asked = plan(64, 64, 17, segments=2)
+    by_gpu = price_of(local, local.modes[0])
     made = estimate(small_card, local, asked, gpu, 2)
-    assert usd(local, asked, made, gpu) == pytest.approx(2 * made.seconds * gpu.usd_per_hour / 3600)
-    assert usd(local, asked, made, None) is None
-    assert usd(local.model_copy(update={"price": None}), asked, made, gpu) is None
+    assert usd(by_gpu, asked, made, gpu) == pytest.approx(2 * made.seconds * gpu.usd_per_hour / 3600)
+    assert usd(by_gpu, asked, made, None) is None
+    assert usd(None, asked, made, gpu) is None
     price = PricePerClip(kind="per_clip", usd=0.2, source="a test", checked_at=date(2026, 11, 21))
-    per_clip = hosted.offer("api").model_copy(update={"price": price})
-    assert usd(per_clip, asked, made, None) == pytest.approx(0.4)
+    assert usd(price, asked, made, None) == pytest.approx(0.4)
+    loud = price.model_copy(update={"usd_with_audio": 0.5})
+    assert usd(loud, asked, made, None) == pytest.approx(0.4)
+    assert usd(loud, asked, made, None, with_audio=True) == pytest.approx(1.0)
+    own = hosted.offer("api").modes[0].model_copy(update={"price": price})
+    assert price_of(hosted.offer("api"), own) is price
+    assert (
+        price_of(hosted.offer("api").model_copy(update={"price": "unknown"}), hosted.offer("api").modes[0])
+        is None
+    )
 
 
 def test_what_cannot_be_estimated(small_card: Card, hosted: Card, plan: PlanMaker) -> None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from models.card import AreaSizes, Card, LatticeFrames, Mode, Offer, PricePerGpuSecond, Sourced
 from models.catalog import Catalog, load_catalog
-from models.cost import estimate, usd
+from models.cost import estimate, price_of, usd
 from models.gpus import load_gpus
 from models.types import CameraMove, ClipPlan, Fit, Framing, Geometry, TaskType
 
@@ -157,7 +157,7 @@ def test_the_largest_clip_fits_its_default_gpu(card: Card, offer: Offer, mode: M
     plan = _largest(card, offer, mode)
     made = estimate(card, offer, plan, gpu, 1)
     assert made.fits, f"{made.memory_bytes / 1e9:.1f} GB on {gpu.key}"
-    price = usd(offer, plan, made, gpu)
+    price = usd(price_of(offer, mode), plan, made, gpu)
     assert isinstance(offer.price, PricePerGpuSecond)
     assert price is not None
     assert price > 0
