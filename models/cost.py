@@ -1,19 +1,15 @@
 """What a clip costs before it is made: FLOPs and bytes to seconds, memory and money.
 
-The arithmetic of a diffusion clip follows from its shape, so it is computed in closed form and only the
-*rates* of a GPU type are fitted. One denoiser forward of a Wan-like transformer costs
-
-    linear    = L * [S * (12 D^2 + 4 D F) + 4 S (T + I) D + 4 (T + I) D^2]
-    attention = L * 4 S^2 D
-
-with S tokens, width D, MLP width F, L layers, T text and I image tokens; a test holds both against torch's
-FlopCounterMode on the real configurations. Wall time on p GPUs is
+The arithmetic of a diffusion clip follows from its shape, so it is computed in closed form (`models.flops`,
+one file a kind of denoiser) and only the *rates* of a GPU type are fitted. A test holds every closed form
+against torch's FlopCounterMode on the real configurations. Wall time on p GPUs is
 
     T(p) = codec * Mpx + steps * passes * [(linear / eta1 + attention / eta2) / p + V(p) / B + fixed]
     V(p) = 4 L * (2 S D / p) * (p - 1) / p        (bytes that Ulysses attention sends per GPU and forward)
 
-where the codec runs on one GPU. Growth is faster than linear in pixels x frames, so a pixel budget would be
-wrong. `estimate` is called for every candidate of a decision: it does a few dozen multiplications.
+with S tokens, width D and L layers, where the codec runs on one GPU. Growth is faster than linear in pixels x
+frames, so a pixel budget would be wrong. `estimate` is called for every candidate of a decision: it does a
+few dozen multiplications.
 """
 
 from __future__ import annotations
@@ -23,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from models.card import HOSTED, ApiLatency, PricePerGpuSecond, PricePerSecond
 from models.errors import ConfigError
+from models.flops import KINDS, Flops, Work
 
 if TYPE_CHECKING:
     from models.card import Card, Mode, Offer, Price, Rendering, Transformer, Vae
@@ -47,19 +44,6 @@ USABLE_MEMORY: Final = 0.94
 
 _BYTES_PER_ELEMENT: Final = 2
 _MAX_COMPILED: Final = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Flops:
-    """FLOPs of one forward, kept apart because the two kinds run at different rates."""
-
-    linear: float
-    attention: float
-
-    @property
-    def total(self) -> float:
-        """Both kinds together."""
-        return self.linear + self.attention
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,25 +80,14 @@ def tokens(transformer: Transformer, width: int, height: int, num_frames: int) -
     """
     cell = transformer.spatial_compression
     patch = transformer.patch
-    latent_frames = (num_frames - 1) // transformer.temporal_compression + 1
+    latent_frames = (num_frames - 1) // transformer.temporal_compression + 1 + transformer.reference_latents
     return latent_frames * (height // cell // patch) * (width // cell // patch)
 
 
 def flops_per_forward(transformer: Transformer, width: int, height: int, num_frames: int) -> Flops:
-    """FLOPs of one denoiser forward with batch 1, by the closed form of the module's docstring.
-
-    LTX adds the per-token AdaLN of the timestep embedding, 14 S D^2 once. UNets are scaled from their figures
-    at `reference`: convolutions by pixels x frames, spatial attention by pixels squared x frames.
-    """
-    if transformer.kind == "unet":
-        per_voxel, per_pixel_voxel = _unet_coefficients(transformer)
-        pixels = width * height
-        return Flops(
-            linear=per_voxel * pixels * num_frames, attention=per_pixel_voxel * pixels * pixels * num_frames
-        )
-    per_token, constant, quadratic = _coefficients(transformer)
-    count = tokens(transformer, width, height, num_frames)
-    return Flops(linear=per_token * count + constant, attention=quadratic * count * count)
+    """FLOPs of one denoiser forward with batch 1, by the closed form of the denoiser's kind."""
+    work = KINDS[transformer.kind].work(transformer)
+    return work.flops(tokens(transformer, width, height, num_frames), num_frames, width * height)
 
 
 def estimate(card: Card, offer: Offer, plan: ClipPlan, gpu: GpuType | None, gpus: int) -> Estimate:
@@ -167,7 +140,8 @@ def usd(
 
     Args:
         price: What `price_of` found.
-        plan: Its delivered seconds, or the segments it takes, are billed.
+        plan: The seconds that are generated (a clip cut to 5 s of 6 is billed as 6), or the segments it
+            takes, are billed.
         estimate: Its GPU-seconds are billed where the price is by GPU.
         gpu: GPU type of the pool; None for hosted offers.
         with_audio: Sound is generated too.
@@ -178,8 +152,11 @@ def usd(
         return None if gpu is None else estimate.gpu_seconds * gpu.usd_per_hour / 3600.0
     rate = price.usd_with_audio if with_audio and price.usd_with_audio is not None else price.usd
     if isinstance(price, PricePerSecond):
-        return rate * plan.effective.seconds
+        return rate * plan.native.seconds * plan.segments
     return rate * plan.segments
+
+
+_NO_WORK: Final = Work()
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +167,7 @@ class _Costing:
     offer: Offer
     latency: float | None = None
     rendering: Rendering | None = None
-    per_token: float = 0.0
-    constant: float = 0.0
-    quadratic: float = 0.0
-    per_voxel: float = 0.0
-    per_pixel_voxel: float = 0.0
+    work: Work = _NO_WORK
     bytes_per_token: float = 0.0
     """What Ulysses moves: 8 L D elements' worth per token, before the split over GPUs."""
     activation_per_token: float = 0.0
@@ -203,6 +176,8 @@ class _Costing:
     """True when several GPUs share one forward (a UNet has no such plan)."""
     cell: int = 1
     temporal: int = 1
+    extra_latents: int = 0
+    run_frames: int | None = None
     steps: int = 0
     passes: int = 0
     encode_ratio: float = 0.0
@@ -238,25 +213,22 @@ def _compile(card: Card, offer: Offer) -> _Costing:
 def _denoiser(
     card: Card, offer: Offer, transformer: Transformer, vae: Vae, steps: int, passes: int
 ) -> _Costing:
-    is_unet = transformer.kind == "unet"
-    per_token, constant, quadratic = (0.0, 0.0, 0.0) if is_unet else _coefficients(transformer)
-    per_voxel, per_pixel_voxel = _unet_coefficients(transformer) if is_unet else (0.0, 0.0)
+    kind = KINDS[transformer.kind]
+    by_tokens = transformer.width is not None
     width, layers = transformer.width or 0, transformer.layers or 0
     activation = transformer.activation_bytes_per_token_width
     return _Costing(
         card,
         offer,
-        per_token=per_token,
-        constant=constant,
-        quadratic=quadratic,
-        per_voxel=per_voxel,
-        per_pixel_voxel=per_pixel_voxel,
+        work=kind.work(transformer),
         bytes_per_token=4.0 * layers * _BYTES_PER_ELEMENT * width,
-        activation_per_token=0.0 if is_unet else activation * width,
-        activation_per_voxel=activation if is_unet else 0.0,
-        parallel=not is_unet,
+        activation_per_token=activation * width if by_tokens else 0.0,
+        activation_per_voxel=0.0 if by_tokens else activation,
+        parallel=kind.parallel,
         cell=transformer.spatial_compression * transformer.patch,
         temporal=transformer.temporal_compression,
+        extra_latents=transformer.reference_latents,
+        run_frames=transformer.run_frames,
         steps=steps,
         passes=passes,
         encode_ratio=vae.encode_kflop / CODEC_REFERENCE_KFLOP,
@@ -268,46 +240,28 @@ def _denoiser(
     )
 
 
-def _coefficients(transformer: Transformer) -> tuple[float, float, float]:
-    """FLOPs of a forward as (per token, constant, per squared token)."""
-    width, mlp, layers = transformer.width or 0, transformer.mlp or 0, transformer.layers or 0
-    context = transformer.text_tokens + transformer.image_tokens
-    per_token = float(layers * (12 * width * width + 4 * width * mlp + 4 * context * width))
-    if transformer.kind == "ltx":
-        per_token += 14.0 * width * width
-    return per_token, float(layers * 4 * context * width * width), float(layers * 4 * width)
-
-
-def _unet_coefficients(transformer: Transformer) -> tuple[float, float]:
-    """FLOPs of a forward as (per pixel and frame, per squared pixel and frame)."""
-    if transformer.flops_per_forward is None or transformer.reference is None:
-        raise ConfigError("a UNet needs flops_per_forward and reference", param="cost.transformer")
-    width, height, num_frames = transformer.reference
-    pixels = width * height
-    voxels = pixels * num_frames
-    return transformer.flops_per_forward / voxels, transformer.attention_flops_per_forward / (pixels * voxels)
-
-
 def _denoised(costing: _Costing, plan: ClipPlan, gpu: GpuType, gpus: int) -> Estimate:
     native = plan.native
+    frames, segments = native.num_frames, plan.segments
+    if costing.run_frames is not None:
+        # Every run is made in full, also the last; neighbours share one frame.
+        segments *= max(1, -(-(frames - 1) // (costing.run_frames - 1)))
+        frames = costing.run_frames
     pixels = native.width * native.height
-    voxels = pixels * native.num_frames
+    voxels = pixels * frames
     shared = gpus if costing.parallel else 1
 
     cell = costing.cell
-    count = (
-        ((native.num_frames - 1) // costing.temporal + 1) * (native.height // cell) * (native.width // cell)
-    )
-    linear = costing.per_token * count + costing.constant + costing.per_voxel * voxels
-    attention = costing.quadratic * count * count + costing.per_pixel_voxel * pixels * voxels
-    forward = (linear / gpu.linear_flops + attention / gpu.attention_flops) / shared
+    latent_frames = (frames - 1) // costing.temporal + 1 + costing.extra_latents
+    count = latent_frames * (native.height // cell) * (native.width // cell)
+    flops = costing.work.flops(count, frames, pixels)
+    forward = (flops.linear / gpu.linear_flops + flops.attention / gpu.attention_flops) / shared
     forward += gpu.fixed_seconds_per_forward
     if shared > 1:
         sent = costing.bytes_per_token * count * (shared - 1) / (shared * shared)
         forward += sent / gpu.interconnect_bytes_per_s
     step_seconds = costing.passes * forward
 
-    segments = plan.segments
     steps = costing.steps * segments
     codec = gpu.vae_seconds_per_megapixel * 1e-6 * segments
     encoding = codec * costing.encode_ratio * (voxels if costing.encodes_all_frames else pixels)
@@ -317,7 +271,9 @@ def _denoised(costing: _Costing, plan: ClipPlan, gpu: GpuType, gpus: int) -> Est
     seconds = encoding + denoising + decoding + muxing
 
     activations = (costing.activation_per_token * count + costing.activation_per_voxel * voxels) / shared
-    decode_peak = costing.decode_peak_per_pixel * pixels + costing.decode_peak_per_voxel * voxels
+    decode_peak = costing.decode_peak_per_pixel * pixels + costing.decode_peak_per_voxel * (
+        pixels * native.num_frames
+    )
     memory = int(costing.weights + max(activations, decode_peak))
     return Estimate(
         seconds,

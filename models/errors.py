@@ -57,8 +57,15 @@ class InvalidImage(InvalidRequest):
     title = "Invalid image"
 
 
+class InvalidMedia(InvalidRequest):
+    """The upload is not a video or sound that the product accepts as a driver of the clip."""
+
+    code = "invalid_media"
+    title = "Invalid driving video or audio"
+
+
 class PayloadTooLarge(I2VError):
-    """The body or the decoded image exceeds a limit."""
+    """The body, an upload or the decoded image exceeds a limit."""
 
     code = "payload_too_large"
     status = 413

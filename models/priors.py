@@ -38,23 +38,47 @@ class RatePrior(Sourced):
     fps: float = Field(gt=0)
 
 
-class Family(Block):
-    """Priors of the models that share a vendor and a line."""
+class Priors(Block):
+    """Figures that stand in for unknown ones."""
 
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
-    title: str
-    rating: RatingPrior
+    rating: RatingPrior | None = None
     latency: ApiLatency | None = None
     """Of a hosted call for one clip."""
     rate: RatePrior | None = None
 
     @model_validator(mode="after")
-    def _marked(self) -> Family:
+    def _marked(self) -> Priors:
         for name in ("rating", "latency", "rate"):
             block = getattr(self, name)
             if block is not None and not block.inferred:
                 raise ValueError(f"{name} is a prior: it must say `inferred: true`")
         return self
+
+
+class Line(Priors):
+    """What is known better of one generation or variant: the cards whose id begins with `prefix`."""
+
+    prefix: str = Field(min_length=1)
+
+
+class Family(Priors):
+    """Priors of the models that share a vendor and a line."""
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
+    title: str
+    rating: RatingPrior
+    lines: tuple[Line, ...] = ()
+
+    def of(self, card_id: str) -> Priors:
+        """The priors for one card: those of its longest line, else of the family."""
+        lines = sorted(
+            (line for line in self.lines if card_id.startswith(line.prefix)),
+            key=lambda line: len(line.prefix),
+        )
+        found = {"rating": self.rating, "latency": self.latency, "rate": self.rate}
+        for line in lines:
+            found |= {name: block for name in found if (block := getattr(line, name)) is not None}
+        return Priors(**found)
 
 
 def load_families() -> Mapping[str, Family]:
@@ -91,7 +115,8 @@ def with_priors(card: Card, families: Mapping[str, Family]) -> Card:
     assumed: list[str] = []
     changes: dict[str, Any] = {}
     if card.quality.elo == "unknown":
-        prior = _family(card, families).rating
+        prior = _priors(card, families).rating
+        assert prior is not None  # noqa: S101 - a family always has one
         assumed.append("quality.elo")
         changes["quality"] = Quality(
             **{
@@ -111,7 +136,7 @@ def with_priors(card: Card, families: Mapping[str, Family]) -> Card:
 def _offer(card: Card, offer: Offer, families: Mapping[str, Family], assumed: list[str]) -> Offer:
     changes: dict[str, Any] = {}
     if offer.backend in HOSTED and offer.latency == "unknown":
-        latency = _family(card, families).latency
+        latency = _priors(card, families).latency
         if latency is None:
             raise _gap(card, f"offers.{offer.id}.latency", "latency")
         assumed.append(f"offers.{offer.id}.latency")
@@ -123,14 +148,14 @@ def _offer(card: Card, offer: Offer, families: Mapping[str, Family], assumed: li
 def _mode(card: Card, offer: Offer, mode: Mode, families: Mapping[str, Family], assumed: list[str]) -> Mode:
     if mode.fps != "unknown":
         return mode
-    rate = _family(card, families).rate
+    rate = _priors(card, families).rate
     if rate is None:
         raise _gap(card, f"offers.{offer.id}.modes.{mode.name}.fps", "rate")
     assumed.append(f"offers.{offer.id}.modes.{mode.name}.fps")
     return mode.model_copy(update={"fps": (rate.fps,)})
 
 
-def _family(card: Card, families: Mapping[str, Family]) -> Family:
+def _priors(card: Card, families: Mapping[str, Family]) -> Priors:
     family = families.get(card.family)
     if family is None:
         raise ConfigError(
@@ -138,7 +163,7 @@ def _family(card: Card, families: Mapping[str, Family]) -> Family:
             param="family",
             allowed=sorted(families),
         )
-    return family
+    return family.of(card.id)
 
 
 def _gap(card: Card, field: str, prior: str) -> ConfigError:

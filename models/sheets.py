@@ -1,7 +1,8 @@
-"""Strict reading of the product's YAML files: safe tags, no repeated keys, errors that name the field."""
+"""Strict reading of the product's YAML files: safe tags, no repeated keys, errors with line and field."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -9,6 +10,7 @@ import yaml
 from models.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from importlib.resources.abc import Traversable
     from pathlib import Path
 
@@ -40,7 +42,43 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A parsed file that still knows its lines.
+
+    Attributes:
+        name: How errors call the file.
+        content: What was parsed.
+        root: The syntax tree; None for an empty file.
+    """
+
+    name: str
+    content: Any
+    root: yaml.Node | None
+
+    def line(self, path: Sequence[int | str]) -> int | None:
+        """The line, from 1, of the deepest part of a path that the file has.
+
+        Parts that name no key are passed over: schema errors put names of variants into their paths, and a
+        field that is missing has no line of its own.
+        """
+        node = self.root
+        if node is None:
+            return None
+        line = node.start_mark.line
+        for part in path:
+            found = _child(node, part)
+            if found is not None:
+                line, node = found
+        return int(line) + 1
+
+
 def read_sheet(file: Path | Traversable, name: str) -> Any:
+    """Parse one YAML file; see `open_sheet`."""
+    return open_sheet(file, name).content
+
+
+def open_sheet(file: Path | Traversable, name: str) -> Sheet:
     """Parse one YAML file.
 
     Args:
@@ -54,16 +92,59 @@ def read_sheet(file: Path | Traversable, name: str) -> Any:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{name}: cannot be read: {error}", param=name) from error
+    loader = _StrictLoader(text)
     try:
-        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
+        root = loader.get_single_node()
+        return Sheet(name, None if root is None else loader.construct_document(root), root)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        at = "" if mark is None else f"line {mark.line + 1}: "
+        told = error.problem or error.context or "the parser gives no reason"
+        raise ConfigError(f"{name}: {at}not valid YAML: {told}", param=name) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{name}: not valid YAML: {error}", param=name) from error
+    finally:
+        loader.dispose()
 
 
-def describe(error: ValidationError, name: str) -> ConfigError:
-    """Turn a schema error into one that names file, field, what was given and why it is refused.
+def _child(node: yaml.Node, part: int | str) -> tuple[int, yaml.Node] | None:
+    """Line and node of one key or index; None where there is none."""
+    if isinstance(node, yaml.SequenceNode):
+        if not isinstance(part, int) or part >= len(node.value):
+            return None
+        item = node.value[part]
+        return item.start_mark.line, item
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    for key, value in node.value:
+        if key.value == part:
+            return key.start_mark.line, value
+    for merged in _merged(node):
+        found = _child(merged, part)
+        if found is not None:
+            return found
+    return None
+
+
+def _merged(node: yaml.MappingNode) -> Iterator[yaml.Node]:
+    """What `<<` lays under a mapping."""
+    for key, value in node.value:
+        if key.tag == "tag:yaml.org,2002:merge":
+            yield from value.value if isinstance(value, yaml.SequenceNode) else (value,)
+
+
+def describe(
+    error: ValidationError, name: str, sheet: Sheet | None = None, under: Sequence[int | str] = ()
+) -> ConfigError:
+    """Turn a schema error into one that names file, line, field, what was given and why it is refused.
 
     `param` is the dotted path of the first field; further ones follow in the message.
+
+    Args:
+        error: From pydantic.
+        name: How the error calls file and row.
+        sheet: The file, when lines shall be named.
+        under: Where in the file the validated part begins.
     """
     lines = []
     problems = error.errors(include_url=False)
@@ -81,6 +162,7 @@ def describe(error: ValidationError, name: str) -> ConfigError:
         named.append(field)
         given = problem["input"]
         shown = "" if isinstance(given, dict | list) else f" (given {given!r})"
-        lines.append(f"{field}: {problem['msg']}{shown}")
+        at = None if sheet is None else sheet.line((*under, *parts))
+        lines.append(f"{'' if at is None else f'line {at}: '}{field}: {problem['msg']}{shown}")
     first = named[0]
     return ConfigError(f"{name}: " + "; ".join(lines), param=name if first == "(root)" else first)

@@ -43,6 +43,17 @@ CONFIGS: dict[str, dict[str, Any]] = {
         num_attention_heads=12, in_channels=16, out_channels=16, ffn_dim=8960, num_layers=30, **WAN
     ),
 }
+ANIMATE: dict[str, Any] = {"added_kv_proj_dim": 5120}
+SKYREELS: dict[str, Any] = dict(
+    num_attention_heads=40,
+    in_channels=36,
+    out_channels=16,
+    ffn_dim=13824,
+    num_layers=40,
+    image_dim=1280,
+    added_kv_proj_dim=5120,
+    **WAN,
+)
 LTX_CONFIGS: dict[str, dict[str, Any]] = {
     "ltx-video": {},
     "ltx-video-13b": {"attention_head_dim": 128, "cross_attention_dim": 4096, "num_layers": 48},
@@ -121,6 +132,77 @@ def test_wan(catalog: Catalog, name: str) -> None:
         assert flops_per_forward(shape, width, height, frames).total == pytest.approx(counted, rel=TOLERANCE)
 
 
+def test_skyreels(catalog: Catalog) -> None:
+    shape = _card_shape(catalog, "skyreels-v2-i2v")
+    model = _meta(diffusers.SkyReelsV2Transformer3DModel, **SKYREELS)
+    assert _parameters(model) == pytest.approx(shape.params, rel=0.01)
+    for width, height, frames in [(960, 544, 97), (832, 480, 49)]:
+        counted = _count(
+            lambda width=width, height=height, frames=frames: model(
+                hidden_states=_empty(1, 36, (frames - 1) // 4 + 1, height // 8, width // 8),
+                timestep=_empty(1, dtype=torch.float32),
+                encoder_hidden_states=_empty(1, 512, 4096),
+                encoder_hidden_states_image=_empty(1, 257, 1280),
+            )
+        )
+        assert flops_per_forward(shape, width, height, frames).total == pytest.approx(counted, rel=TOLERANCE)
+
+
+def test_animate(catalog: Catalog) -> None:
+    """One run: its own latent frames, the character's picture as one more, and every driving face."""
+    shape = _card_shape(catalog, "wan2.2-animate")
+    model = _meta(diffusers.WanAnimateTransformer3DModel, **ANIMATE)
+    assert _parameters(model) == pytest.approx(shape.params, rel=0.01)
+    frames = shape.run_frames
+    assert frames is not None
+    latent_frames = (frames - 1) // 4 + 1
+    for width, height in [(832, 480), (1280, 720)]:
+        size = (height // 8, width // 8)
+        counted = _count(
+            lambda size=size: model(
+                hidden_states=_empty(1, 36, latent_frames + 1, *size),
+                timestep=_empty(1, dtype=torch.float32),
+                encoder_hidden_states=_empty(1, 512, 4096),
+                encoder_hidden_states_image=_empty(1, 257, 1280),
+                pose_hidden_states=_empty(1, 16, latent_frames, *size),
+                face_pixel_values=_empty(1, 3, frames, 512, 512),
+            )
+        )
+        assert flops_per_forward(shape, width, height, frames).total == pytest.approx(counted, rel=TOLERANCE)
+    encoder = model.motion_encoder
+    alone = _count(lambda: encoder(_empty(8, 3, 512, 512)))
+    assert shape.flops_per_frame == pytest.approx(alone / 8, rel=TOLERANCE)
+
+
+@pytest.mark.parametrize(("width", "height", "frames"), [(768, 512, 49), (960, 544, 121), (1280, 704, 241)])
+def test_ltx2(catalog: Catalog, width: int, height: int, frames: int) -> None:
+    """Both streams, away from one length so that the share of the sound is held, too."""
+    shape = _card_shape(catalog, "ltx-2")
+    model = _meta(diffusers.LTX2VideoTransformer3DModel)
+    assert _parameters(model) == pytest.approx(shape.params, rel=0.01)
+    latent = ((frames - 1) // 8 + 1, height // 32, width // 32)
+    count, sounds = latent[0] * latent[1] * latent[2], round(frames / 24 * 25)
+    assert tokens(shape, width, height, frames) == count
+    mask = torch.ones(1, 1024, device="meta")
+    counted = _count(
+        lambda: model(
+            hidden_states=_empty(1, count, 128),
+            audio_hidden_states=_empty(1, sounds, 128),
+            encoder_hidden_states=_empty(1, 1024, 3840),
+            audio_encoder_hidden_states=_empty(1, 1024, 3840),
+            timestep=_empty(1, count),
+            audio_timestep=_empty(1),
+            encoder_attention_mask=mask,
+            audio_encoder_attention_mask=mask,
+            num_frames=latent[0],
+            height=latent[1],
+            width=latent[2],
+            audio_num_frames=sounds,
+        )
+    )
+    assert flops_per_forward(shape, width, height, frames).total == pytest.approx(counted, rel=TOLERANCE)
+
+
 @pytest.mark.parametrize("name", LTX_CONFIGS)
 def test_ltx(catalog: Catalog, name: str) -> None:
     shape = _card_shape(catalog, name)
@@ -193,6 +275,7 @@ CODECS: list[tuple[str, Callable[..., torch.nn.Module], dict[str, Any], int, int
     ("wan2.2-i2v-a14b", diffusers.AutoencoderKLWan, {}, 16, 8, 4),
     ("wan2.2-ti2v-5b", diffusers.AutoencoderKLWan, WAN22_CODEC, 48, 16, 4),
     ("ltx-video", diffusers.AutoencoderKLLTXVideo, {}, 128, 32, 8),
+    ("ltx-2", diffusers.AutoencoderKLLTX2Video, {"decoder_causal": False}, 128, 32, 8),
 ]
 
 

@@ -41,7 +41,7 @@ def hosted(sheet: dict[str, Any]) -> dict[str, Any]:
 
 def test_unknowns_take_the_prior_and_are_named(hosted: dict[str, Any]) -> None:
     card = with_priors(Card.model_validate(hosted), {"fam": FAMILY})
-    assert card.quality.rating == (1200, 80)
+    assert card.quality.rating == (1200.0, 80.0)
     assert card.quality.inferred
     assert isinstance(card.offer("api").latency, ApiLatency)
     assert card.offer("api").modes[0].rates == (24,)
@@ -78,3 +78,26 @@ def test_shipped_priors_are_wide_and_marked() -> None:
     families = load_families()
     assert families
     assert all(family.rating.sd >= 60 and family.rating.inferred for family in families.values())
+
+
+def test_the_longest_line_of_a_family_speaks() -> None:
+    wan = load_families()["wan"]
+    rating, fast, newest = (wan.of(f"wan{rest}").rating for rest in ("2.5-i2v", "2.5-i2v-fast", "9.9-i2v"))
+    assert rating is not None
+    assert fast is not None
+    assert newest is not None
+    assert (rating.elo, fast.elo, newest.elo) == (1334, 1304, wan.rating.elo)
+    assert wan.of("wan2.5-i2v-fast").latency == wan.latency
+
+
+def test_a_line_overlays_only_what_it_knows() -> None:
+    line = {"prefix": "fam-2", "rate": {"fps": 16, **SOURCE}}
+    family = Family.model_validate({**FAMILY.model_dump(), "lines": [line]})
+    found = family.of("fam-2-i2v")
+    assert found.rate is not None
+    assert found.rate.fps == 16
+    assert found.rating == FAMILY.rating
+    with pytest.raises(ValueError, match="inferred: true"):
+        Family.model_validate(
+            {**FAMILY.model_dump(), "lines": [{**line, "rate": {"fps": 16, **SOURCE, "inferred": False}}]}
+        )
