@@ -13,6 +13,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
@@ -56,6 +58,24 @@ class RunMonitor(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sound:
+    """A clip's sound.
+
+    Attributes:
+        samples: float32 in [-1, 1], channels x samples.
+        rate: Samples per second and channel, in Hz.
+    """
+
+    samples: NDArray[np.float32]
+    rate: int
+
+    @property
+    def seconds(self) -> float:
+        """Playing time."""
+        return float(self.samples.shape[1] / self.rate)
+
+
 @dataclass(frozen=True, slots=True)
 class RunRequest:
     """One clip to make: the plan decides the shape, never the runner.
@@ -76,6 +96,15 @@ class RunRequest:
     """Faces found in the photograph: x, y, width, height as shares of the photograph."""
     steps: int | None = None
     guidance: float | None = None
+    offer: str | None = None
+    """Id of the card's offer that this clip is for; None means the one that the runner was loaded for.
+    Another offer runs on the same weights with its adapter laid over them."""
+    driving_video: Path | None = None
+    """A local file whose motion the clip follows."""
+    audio: Path | None = None
+    """A local file whose sound the clip follows."""
+    generate_audio: bool = False
+    """Sound of the model's own was asked for; without it the clip stays silent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +116,8 @@ class RunResult:
 
     frames: Iterator[Frame]
     notes: tuple[str, ...] = field(default=())
+    audio: Sound | None = None
+    """Sound that belongs to the clip; cut or padded to the pictures' length when it is written."""
 
 
 class Runner(Protocol):

@@ -127,13 +127,23 @@ def _check_index(card: Card, index: Mapping[str, Any], where: str) -> None:
             allowed=wanted,
         )
     for name, library, kind in _components(index):
-        if library not in _LIBRARIES:
+        if library not in _LIBRARIES and not _of_diffusers_pipelines(library, kind):
             raise CheckpointMissing(
                 f"{card.id}: component {name} in {where} is {library}.{kind}, code of its own; only classes "
                 "of diffusers and transformers are loaded",
                 param="checkpoint",
                 allowed=sorted(_LIBRARIES),
             )
+
+
+def _of_diffusers_pipelines(library: str, kind: str) -> bool:
+    """True for a component that diffusers keeps beside its pipeline: the index then names that package.
+
+    LTX-2's vocoder is `ltx2.LTX2Vocoder`, for example, a class of `diffusers.pipelines.ltx2`.
+    """
+    package = getattr(diffusers.pipelines, library, None)
+    found = getattr(package, kind, None)
+    return str(getattr(found, "__module__", "")).startswith(f"diffusers.pipelines.{library}.")
 
 
 def _same_family(found: str, wanted: str) -> bool:

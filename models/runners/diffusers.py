@@ -17,27 +17,25 @@ import numpy as np
 import torch
 from PIL import Image
 
-from models.errors import ConfigError, InputRefused, RunnerError
+from models.errors import ConfigError, RunnerError
 from models.runners.base import RunResult, Stage
 from models.runners.checkpoints import load_pipeline
 from models.runners.failures import typed_failures
-from models.runners.families import Family, Segment
+from models.runners.families import Family, FollowsVideo, MakesSound, Segment
 from models.runners.framing import face_focus, fit_photograph
 from models.runners.interpolate import interpolate
-from models.runners.ltx import LtxFamily
 from models.runners.preview import preview_picture, to_frames
-from models.runners.progress import Latest, Progress, StepBar
-from models.runners.svd import SvdFamily
-from models.runners.wan import WanFamily
+from models.runners.progress import Latest, Progress, StepBar, listening
+from models.runners.refusals import refuse_the_impossible
+from models.runners.registry import FAMILIES, family_of
+from models.runners.sound import joined, read_sound
+from models.runners.variants import Variants
 from models.runners.wording import worded
 
 if TYPE_CHECKING:
-    from models.card import Card, Offer, Sampling
-    from models.runners.base import Frame, RunMonitor, RunRequest
-
-_ALL: tuple[Family, ...] = (WanFamily(), LtxFamily(), SvdFamily())
-FAMILIES = {family.pipeline: family for family in _ALL}
-"""By the diffusers class that a card names in `weights.pipeline`."""
+    from models.card import Card, Offer
+    from models.runners.base import Frame, RunMonitor, RunRequest, Sound
+    from models.types import ClipPlan
 
 _SEED_STRIDE = 0x9E3779B97F4A7C15
 """2^64 over the golden ratio (Knuth): seeds of segments of neighbouring requests do not meet."""
@@ -57,7 +55,7 @@ def load(card: Card, offer: Offer, *, checkpoint: str | None, device: str) -> Di
         ConfigError: no family runs that pipeline, or the offer has no sampling block.
         OutOfMemory: the weights do not fit.
     """
-    family = FAMILIES.get(card.weights.pipeline or "")
+    family = family_of(card.weights.pipeline or "")
     if family is None:
         raise ConfigError(
             f"{card.id}: no runner for the pipeline {card.weights.pipeline}",
@@ -69,18 +67,15 @@ def load(card: Card, offer: Offer, *, checkpoint: str | None, device: str) -> Di
             f"{card.id}: offer {offer.id} says nothing of steps and guidance", param="offers.sampling"
         )
     pipe = load_pipeline(card, checkpoint, device=device, float32=family.float32)
-    shift = offer.sampling.flow_shift
-    if shift is not None and pipe.scheduler.config.get("flow_shift", shift) != shift:
-        pipe.scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config, flow_shift=shift)
-    return DiffusersRunner(card, offer.sampling, family, pipe, device)
+    return DiffusersRunner(card, Variants(card, offer, pipe, checkpoint), family, pipe, device)
 
 
 class DiffusersRunner:
     """One pipeline, one clip at a time."""
 
-    def __init__(self, card: Card, sampling: Sampling, family: Family, pipe: Any, device: str) -> None:
+    def __init__(self, card: Card, variants: Variants, family: Family, pipe: Any, device: str) -> None:
         self._card = card
-        self._sampling = sampling
+        self._variants = variants
         self._family = family
         self._pipe: Any = pipe
         self._device = torch.device(device)
@@ -99,73 +94,49 @@ class DiffusersRunner:
         Raises:
             Cancelled: the monitor saw the cancel flag; the runner can be used again.
             OutOfMemory: this geometry does not fit.
-            InputRefused: shape, last image or another input is nothing that this pipeline makes or takes.
+            InputRefused: shape, last image or another input is nothing that this pipeline makes or takes, or
+                these weights do not serve the offer.
+            CheckpointMissing: the offer's adapter cannot be had; other offers go on.
         """
         if self._pipe is None:
             raise RunnerError(f"{self._card.id} was unloaded")
         self._drop_open_clip()
-        self._refuse_the_impossible(request)
-        monitor.stage(Stage.ENCODING_INPUT)
+        offer = self._variants.offer(request.offer)
         steps = self._steps(request)
-        progress = Progress(monitor, steps * request.plan.segments)
+        refuse_the_impossible(self._card, self._family, self._pipe, request, steps)
+        monitor.stage(Stage.ENCODING_INPUT)
+        progress = Progress(monitor, steps * self._loops(request.plan))
         photograph = self._fitted(request.image, request)
         whole: list[Frame] = []
+        sounds: list[Sound] = []
         for index in range(request.plan.segments - 1):
             segment = self._segment(request, index, photograph)
-            latents = self._denoise(segment, progress)
-            whole += islice(self._decode(segment, latents, progress), 0 if index == 0 else 1, None)
+            output = self._denoise(segment, progress, offer)
+            whole += islice(self._decode(segment, output.frames, progress), 0 if index == 0 else 1, None)
+            sounds += self._sound(segment, output)
             photograph = Image.fromarray(whole[-1])
         segment = self._segment(request, request.plan.segments - 1, photograph)
-        latents = self._denoise(segment, progress)
+        output = self._denoise(segment, progress, offer)
         monitor.stage(Stage.DECODING)
-        last = islice(self._decode(segment, latents, progress), 1 if whole else 0, None)
+        sounds += self._sound(segment, output)
+        last = islice(self._decode(segment, output.frames, progress), 1 if whole else 0, None)
         self._open = _delivered(chain(whole, last), request)
-        return RunResult(frames=self._open, notes=self._notes(request))
+        return RunResult(
+            frames=self._open,
+            notes=self._notes(request),
+            audio=joined(sounds, overlap=1 / request.plan.native.fps) or self._carried(request),
+        )
 
     def unload(self) -> None:
         """Free weights and caches; the runner cannot be used afterwards."""
         self._drop_open_clip()
+        self._variants.drop()
         self._pipe = None
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
     # --- what goes in ----------------------------------------------------------------------
-
-    def _refuse_the_impossible(self, request: RunRequest) -> None:
-        """Refuse before any work what the pipeline would round, ignore or choke on."""
-        plan, lattice = request.plan, self._family.lattice(self._pipe)
-        native, multiple, step = plan.native, lattice.multiple, lattice.frame_step
-        if native.width % multiple or native.height % multiple:
-            raise InputRefused(
-                f"{self._card.id} makes sizes in multiples of {multiple} pixels; planned were {native.size}",
-                param="size",
-                allowed=f"multiples of {multiple}",
-            )
-        if native.num_frames < 1 or (native.num_frames - 1) % step:
-            raise InputRefused(
-                f"{self._card.id} makes {step}k+1 frames; planned were {native.num_frames}",
-                param="num_frames",
-                allowed=f"{step}k+1",
-            )
-        effective = plan.effective
-        made = (plan.segments * (native.num_frames - 1)) * plan.interpolation + 1
-        if effective.num_frames > made or effective.width > native.width or effective.height > native.height:
-            raise InputRefused(
-                f"the plan promises {effective.num_frames} frames of {effective.size}, but makes {made} of "
-                f"{native.size}",
-                param="plan",
-            )
-        if self._steps(request) < 1:
-            raise InputRefused(
-                f"steps must be at least 1; got {request.steps}", param="steps", allowed=">= 1"
-            )
-        need = self._card.controls.last_image
-        if request.last_image is None and need == "required":
-            raise InputRefused(f"{self._card.id} needs a last image; none was given", param="last_image")
-        takes = need != "none" and self._family.takes_last_image(self._pipe)
-        if request.last_image is not None and not takes:
-            raise InputRefused(f"{self._card.id} takes no last image; one was given", param="last_image")
 
     def _segment(self, request: RunRequest, index: int, photograph: Image.Image) -> Segment:
         """The call for one segment; a last image belongs to the last one only."""
@@ -180,14 +151,22 @@ class DiffusersRunner:
             negative_prompt=request.negative_prompt if controls.negative_prompt else "",
             native=request.plan.native,
             steps=self._steps(request),
-            guidance=self._sampling.guidance if request.guidance is None else request.guidance,
+            guidance=self._variants.sampling(request.offer).guidance
+            if request.guidance is None
+            else request.guidance,
             intensity=request.intensity,
             seed=seed,
             generator=torch.Generator("cpu").manual_seed(seed),
+            driving_video=request.driving_video,
         )
 
     def _steps(self, request: RunRequest) -> int:
-        return self._sampling.steps if request.steps is None else request.steps
+        return self._variants.sampling(request.offer).steps if request.steps is None else request.steps
+
+    def _loops(self, plan: ClipPlan) -> int:
+        """Denoising loops of the whole clip."""
+        inner = self._family.runs(plan.native) if isinstance(self._family, FollowsVideo) else 1
+        return plan.segments * inner
 
     def _fitted(self, image: Image.Image, request: RunRequest) -> Image.Image:
         """Exactly native size, cropped around the faces or padded; never stretched."""
@@ -209,8 +188,11 @@ class DiffusersRunner:
 
     # --- the run ---------------------------------------------------------------------------
 
-    def _denoise(self, segment: Segment, progress: Progress) -> torch.Tensor:
-        """Call the pipeline up to its final latents, reporting and listening at every step.
+    def _denoise(self, segment: Segment, progress: Progress, offer: Offer) -> Any:
+        """Call the pipeline, as the offer wants it, up to its final latents; report and listen at every step.
+
+        Returns:
+            What the pipeline returns: `frames` are its final latents (or what its family asks for).
 
         The pipelines differ in callbacks and interrupt flags, but all drive a progress bar once a step; an
         exception from its `update` leaves the pipeline's loop at once and the pipeline as good as new.
@@ -229,16 +211,29 @@ class DiffusersRunner:
 
         pipe.progress_bar = bar
         try:
-            with typed_failures(f"denoising {_figures(segment)}"), _own_randomness(segment, self._device):
-                latents: torch.Tensor = pipe(
-                    **self._family.arguments(pipe, segment),
-                    output_type="latent",
-                    callback_on_step_end=latest.keep,
-                    callback_on_step_end_tensor_inputs=["latents"],
-                ).frames
+            with (
+                self._variants.laid(offer),
+                typed_failures(f"denoising {_figures(segment)}"),
+                _own_randomness(segment, self._device),
+                listening(pipe, latest) as callbacks,
+            ):
+                arguments = {"output_type": "latent", **self._family.arguments(pipe, segment)}
+                return pipe(**arguments, **callbacks)
         finally:
             del pipe.progress_bar  # the class has its own
-        return latents
+
+    def _carried(self, request: RunRequest) -> Sound | None:
+        """The driving video's own sound, where the card says that its clips have it."""
+        if request.driving_video is None or self._card.controls.audio_out == "none":
+            return None
+        return read_sound(request.driving_video, request.plan.effective.seconds)
+
+    def _sound(self, segment: Segment, output: Any) -> list[Sound]:
+        """The sound of one call, where the pipeline makes some."""
+        if not isinstance(self._family, MakesSound):
+            return []
+        with typed_failures(f"decoding the sound of {_figures(segment)}"):
+            return [self._family.sound(self._pipe, output, segment)]
 
     def _decode(self, segment: Segment, latents: torch.Tensor, progress: Progress) -> Iterator[Frame]:
         chunks = self._family.decode(self._pipe, latents, segment)

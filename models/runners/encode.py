@@ -14,17 +14,16 @@ from typing import TYPE_CHECKING
 import av
 import av.error
 import numpy as np
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
 from models.errors import EncodeFailed
+from models.runners.mux import BT709, Muxer
+from models.runners.sound import fitted, stereo
 from models.runners.stills import Stills
 
 if TYPE_CHECKING:
-    from models.runners.base import Frame
+    from models.runners.base import Frame, Sound
     from models.types import Geometry
 
-BT709 = 1
-"""Matrix, primaries and transfer of HD video in ITU-T H.273; players guess by height when it is absent."""
 NTSC = Fraction(1000, 1001)
 
 
@@ -39,6 +38,18 @@ class Encoded:
     fps: float
     seconds: float
     bytes: int
+    audio: Heard | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What decoding a file's sound showed."""
+
+    codec: str
+    rate: int
+    channels: int
+    seconds: float
+    """Playing time: what was decoded, cut where the file says that the encoder's padding begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +70,7 @@ class Probe:
     faststart: bool
     """True when the index stands before the pictures, so that playing begins while it downloads."""
     bytes: int
+    audio: Heard | None = None
 
     @property
     def seconds(self) -> float:
@@ -85,12 +97,14 @@ def encode_clip(
     *,
     preset: str = "veryfast",
     crf: int = 20,
+    audio: Sound | None = None,
     on_frame: Callable[[int, int], None] | None = None,
 ) -> Encoded:
     """Write `clip.mp4`, `thumbnail.jpg` and `spritesheet.jpg` in one pass, then decode and compare.
 
-    H.264, yuv420p, BT.709, constant frame rate, index first. Only the encoder's look-ahead and up to
-    sixteen reduced pictures are held in memory. Nothing is left in `directory` when this fails.
+    H.264, yuv420p, BT.709, constant frame rate, index first; with a sound, AAC stereo exactly as long. Only
+    the encoder's look-ahead and up to sixteen reduced pictures are held in memory. Nothing is left in
+    `directory` when this fails.
 
     Args:
         frames: uint8, height x width x 3, RGB; exactly `geometry.num_frames`. Consumed once.
@@ -98,6 +112,7 @@ def encode_clip(
         directory: Where to write; made when absent.
         preset: x264 preset.
         crf: x264 constant rate factor, 0 (lossless) to 51.
+        audio: Sound of the clip; cut, or padded with silence, to the pictures' length.
         on_frame: Called with (written, total) after each frame; what it raises ends the encoding.
 
     Raises:
@@ -111,11 +126,12 @@ def encode_clip(
     )
     rate = exact_fps(geometry.fps)
     stills = Stills(geometry)
+    sound = None if audio is None else fitted(stereo(audio), float(geometry.num_frames / rate))
     muxer = None
     try:
         with _storage_errors(directory):
             directory.mkdir(parents=True, exist_ok=True)
-            muxer = _Muxer(video, geometry, rate, preset, crf)
+            muxer = Muxer(video, geometry, rate, preset, crf, sound)
         for count, frame in enumerate(_checked(frames, geometry), start=1):
             # The guard is around the writing alone: an OSError of the source is not a full disk.
             with _storage_errors(directory):
@@ -127,7 +143,7 @@ def encode_clip(
             muxer.finish()
             stills.write(thumbnail, spritesheet)
             found = probe(video)
-        _compare(found, geometry, rate)
+        _compare(found, geometry, rate, sound is not None)
     except BaseException:
         if muxer is not None:
             muxer.abandon()
@@ -136,7 +152,14 @@ def encode_clip(
                 path.unlink()
         raise
     return Encoded(
-        video, thumbnail, spritesheet, found.num_frames, float(found.fps), found.seconds, found.bytes
+        video,
+        thumbnail,
+        spritesheet,
+        found.num_frames,
+        float(found.fps),
+        found.seconds,
+        found.bytes,
+        found.audio,
     )
 
 
@@ -160,6 +183,7 @@ def probe(path: Path) -> Probe:
             context = stream.codec_context
             facts = (context.name, context.pix_fmt, context.width, context.height)
             colorspace = int(context.colorspace)
+        audio = _heard(path)
     except av.error.InvalidDataError as error:
         raise EncodeFailed(f"{path.name} cannot be decoded after {count} frames: {error}") from error
     return Probe(
@@ -170,7 +194,21 @@ def probe(path: Path) -> Probe:
         colorspace=colorspace,
         faststart=_index_first(path),
         bytes=path.stat().st_size,
+        audio=audio,
     )
+
+
+def _heard(path: Path) -> Heard | None:
+    with av.open(str(path)) as container:
+        if not container.streams.audio:
+            return None
+        stream = container.streams.audio[0]
+        decoded = sum(frame.samples for frame in container.decode(stream))
+        context = stream.codec_context
+        seconds = decoded / context.sample_rate
+        if stream.duration is not None and stream.time_base is not None:
+            seconds = min(seconds, float(stream.duration * stream.time_base))
+        return Heard(context.name, context.sample_rate, context.channels, seconds)
 
 
 def _check_geometry(geometry: Geometry) -> None:
@@ -202,49 +240,6 @@ def _checked(frames: Iterable[Frame], geometry: Geometry) -> Iterator[Frame]:
         raise EncodeFailed(f"{count} frames were made; promised were {total}")
 
 
-class _Muxer:
-    """An MP4 being written: frames in, one file out."""
-
-    def __init__(self, path: Path, geometry: Geometry, rate: Fraction, preset: str, crf: int) -> None:
-        self._container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
-        self._stream = self._container.add_stream("libx264", rate=rate)
-        self._stream.width, self._stream.height = geometry.width, geometry.height
-        self._stream.pix_fmt = "yuv420p"
-        self._stream.options = {"preset": preset, "crf": str(crf)}
-        context = self._stream.codec_context
-        context.colorspace = BT709
-        context.color_primaries = int(ColorPrimaries.BT709)
-        context.color_trc = int(ColorTrc.BT709)
-        context.color_range = int(ColorRange.MPEG)
-        # One for all frames: it keeps its conversion tables, which a frame's own `reformat` builds anew.
-        self._reformatter = VideoReformatter()
-        self._frame_time = 1 / rate
-        self._count = 0
-
-    def add(self, frame: Frame) -> None:
-        """Encode the next frame."""
-        picture = self._reformatter.reformat(
-            av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"),
-            format="yuv420p",
-            dst_colorspace=Colorspace.ITU709,
-            src_color_range=ColorRange.JPEG,
-            dst_color_range=ColorRange.MPEG,
-        )
-        picture.pts, picture.time_base = self._count, self._frame_time
-        self._count += 1
-        self._container.mux(self._stream.encode(picture))
-
-    def finish(self) -> None:
-        """Flush the encoder and write the index."""
-        self._container.mux(self._stream.encode(None))
-        self._container.close()
-
-    def abandon(self) -> None:
-        """Release file and encoder; the file is about to be removed, so its state is of no interest."""
-        with suppress(av.error.FFmpegError, OSError):
-            self._container.close()
-
-
 @contextmanager
 def _storage_errors(directory: Path) -> Iterator[None]:
     """Turn what disk and encoder report into the product's error, with the room that is left."""
@@ -273,7 +268,7 @@ def _index_first(path: Path) -> bool:
     return False
 
 
-def _compare(found: Probe, geometry: Geometry, rate: Fraction) -> None:
+def _compare(found: Probe, geometry: Geometry, rate: Fraction, with_sound: bool) -> None:
     promised = {
         "codec": "h264",
         "pixel_format": "yuv420p",
@@ -290,5 +285,9 @@ def _compare(found: Probe, geometry: Geometry, rate: Fraction) -> None:
         for name, value in promised.items()
         if getattr(found, name) != value
     ]
+    if (found.audio is not None) != with_sound:
+        wrong.append("the sound is missing" if with_sound else "there is sound that nobody gave")
+    if found.audio is not None and abs(found.audio.seconds - found.seconds) > 1 / rate:
+        wrong.append(f"the sound lasts {found.audio.seconds:.3f} s, the pictures {found.seconds:.3f} s")
     if wrong:
         raise EncodeFailed("the written clip decodes to something else: " + "; ".join(wrong))

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from PIL import Image
 
+    from models.runners.base import Sound
     from models.types import Geometry, Intensity
 
 TILING_PIXELS = 1280 * 720
@@ -37,14 +40,21 @@ class Segment:
     seed: int
     generator: torch.Generator
     """On the CPU, so that the same seed gives the same noise on every device."""
+    driving_video: Path | None = None
+    """A local file whose motion the clip follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lattice:
-    """Sizes are multiples of `multiple` pixels, lengths are `frame_step * k + 1` frames."""
+    """Sizes are multiples of `multiple` pixels, lengths are `frame_step * k + 1` frames.
+
+    Where a pipeline knows few shapes, `sizes` (width, height) and `frames` list them all.
+    """
 
     multiple: int
     frame_step: int
+    sizes: tuple[tuple[int, int], ...] | None = None
+    frames: tuple[int, ...] | None = None
 
 
 class Family(Protocol):
@@ -64,7 +74,10 @@ class Family(Protocol):
         ...
 
     def arguments(self, pipe: Any, segment: Segment) -> dict[str, Any]:
-        """Keyword arguments of the pipeline call, without output type and callbacks."""
+        """Keyword arguments of the pipeline call, without callbacks.
+
+        `output_type` is "latent" unless it is given here.
+        """
         ...
 
     def decode(self, pipe: Any, latents: torch.Tensor, segment: Segment) -> Iterator[torch.Tensor]:
@@ -90,4 +103,28 @@ class Family(Protocol):
 
     def decode_frame(self, pipe: Any, latent: torch.Tensor) -> torch.Tensor:
         """Decode one frame of `estimate` (at any size) to 3 x height x width in [-1, 1]."""
+        ...
+
+
+@runtime_checkable
+class FollowsVideo(Protocol):
+    """A family whose clip follows a driving video, for as long, in runs that the pipeline chains itself."""
+
+    def runs(self, native: Geometry) -> int:
+        """Denoising loops in one call of the pipeline."""
+        ...
+
+
+@runtime_checkable
+class MakesSound(Protocol):
+    """A family whose pipeline makes sound with the picture."""
+
+    def sound(self, pipe: Any, output: Any, segment: Segment) -> Sound:
+        """Decode the sound of one call.
+
+        Args:
+            pipe: The pipeline.
+            output: What its call returned.
+            segment: What was made.
+        """
         ...

@@ -6,7 +6,9 @@ step. Its place is taken by `StepBar`, whose `update` reports to the monitor and
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from models.runners.base import Stage
@@ -27,6 +29,32 @@ class Latest:
         """`callback_on_step_end`: changes nothing."""
         self.latents = tensors["latents"]
         return {}
+
+
+@contextmanager
+def listening(pipe: Any, latest: Latest) -> Iterator[dict[str, Any]]:
+    """Keep `latest` up to date while the pipeline runs.
+
+    Yields:
+        Arguments for the call. Pipelines without a step callback (HunyuanVideo 1.5, I2VGen-XL) take none:
+        there the scheduler is overheard instead, whose step returns the new latents.
+    """
+    if hasattr(type(pipe), "_callback_tensor_inputs"):
+        yield {"callback_on_step_end": latest.keep, "callback_on_step_end_tensor_inputs": ["latents"]}
+        return
+    scheduler, step = pipe.scheduler, pipe.scheduler.step
+
+    @functools.wraps(step)  # the pipelines read its signature
+    def overheard(*arguments: Any, **named: Any) -> Any:
+        made = step(*arguments, **named)
+        latest.latents = made[0]
+        return made
+
+    scheduler.step = overheard
+    try:
+        yield {}
+    finally:
+        del scheduler.step  # the class has its own
 
 
 class Progress:

@@ -43,7 +43,7 @@ class WanFamily:
 
     def arguments(self, pipe: Any, segment: Segment) -> dict[str, Any]:
         """Call arguments; A14B's second expert takes the same guidance, as `guidance_scale_2` defaults."""
-        _tile_when_large(pipe.vae, segment)
+        tile_when_large(pipe.vae, segment)
         return {
             "image": segment.image,
             "last_image": segment.last_image,
@@ -105,7 +105,8 @@ class WanFamily:
         return picture
 
 
-def _tile_when_large(vae: Any, segment: Segment) -> None:
+def tile_when_large(vae: Any, segment: Segment) -> None:
+    """Tiles above `TILING_PIXELS`, chosen anew for each clip."""
     # Slicing splits a batch; the batch is always one clip, so there is nothing to slice.
     if segment.native.size.pixels > TILING_PIXELS:
         vae.enable_tiling()

@@ -23,7 +23,6 @@ os.environ["TRANSFORMERS_OFFLINE"] = "1"
 if TYPE_CHECKING:
     from models.runners.base import Frame, Stage
     from models.runners.diffusers import DiffusersRunner
-    from models.runners.tiny import Kind
 
 PIPELINES: dict[str, str] = {
     "wan2.1": "WanImageToVideoPipeline",
@@ -31,19 +30,39 @@ PIPELINES: dict[str, str] = {
     "wan2.2-ti2v-5b": "WanImageToVideoPipeline",
     "ltx-video": "LTXImageToVideoPipeline",
     "svd": "StableVideoDiffusionPipeline",
+    "cogvideox": "CogVideoXImageToVideoPipeline",
+    "hunyuan-1.5": "HunyuanVideo15ImageToVideoPipeline",
+    "i2vgen-xl": "I2VGenXLPipeline",
+    "pia": "PIAPipeline",
+    "wan2.2-animate": "WanAnimatePipeline",
+    "ltx-2": "LTX2ImageToVideoPipeline",
+    "skyreels-v2-i2v": "SkyReelsV2ImageToVideoPipeline",
 }
-SIDES = {"wan2.1": 32, "wan2.2-a14b": 32, "wan2.2-ti2v-5b": 64, "ltx-video": 64, "svd": 64}
+SIDES = {
+    "wan2.1": 32,
+    "wan2.2-a14b": 32,
+    "wan2.2-ti2v-5b": 64,
+    "ltx-video": 64,
+    "svd": 64,
+    "cogvideox": 32,
+    "hunyuan-1.5": 64,
+    "i2vgen-xl": 32,
+    "pia": 32,
+    "wan2.2-animate": 32,
+    "ltx-2": 64,
+    "skyreels-v2-i2v": 32,
+}
 """A small side on each family's lattice."""
 
 
 @pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Kind], Path]]:
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Path]]:
     """The tiny checkpoint of a kind, built once for all tests."""
     import torch
 
     root = tmp_path_factory.mktemp("checkpoints")
 
-    def at(kind: Kind) -> Path:
+    def at(kind: str) -> Path:
         from models.runners.tiny import write_tiny_checkpoint
 
         return write_tiny_checkpoint(kind, root / kind)
@@ -141,6 +160,23 @@ def _photograph_fixture() -> Callable[..., Image.Image]:
     return _photograph
 
 
+@pytest.fixture(scope="session")
+def driving_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds at 24 fps, 64x48: in each picture the left i columns of i of 48 are white."""
+    import av
+
+    path = tmp_path_factory.mktemp("driving") / "video.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for index in range(48):
+            picture = np.zeros((48, 64, 3), np.uint8)
+            picture[:, :index] = 255
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
 @pytest.fixture(name="recorder")
 def _recorder_fixture() -> Callable[..., Recorder]:
     """`recorder(cancel_at=None, previews=False)`."""
@@ -148,10 +184,10 @@ def _recorder_fixture() -> Callable[..., Recorder]:
 
 
 @pytest.fixture(scope="session")
-def load_tiny(checkpoint: Callable[[Kind], Path]) -> Callable[..., DiffusersRunner]:
+def load_tiny(checkpoint: Callable[[str], Path]) -> Callable[..., DiffusersRunner]:
     """A fresh runner for the tiny checkpoint of a kind."""
 
-    def at(kind: Kind, **changes: object) -> DiffusersRunner:
+    def at(kind: str, **changes: object) -> DiffusersRunner:
         from models.runners.diffusers import load
 
         card = _card_of(kind, **changes)

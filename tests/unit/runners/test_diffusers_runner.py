@@ -14,7 +14,21 @@ from models.errors import Cancelled, InputRefused, OutOfMemory, RunnerError
 from models.runners.base import RunRequest, Stage
 from models.types import CameraMove, Fit, Framing, Geometry, Intensity
 
-KINDS = ("wan2.1", "wan2.2-a14b", "wan2.2-ti2v-5b", "ltx-video", "svd")
+KINDS = (
+    "wan2.1",
+    "wan2.2-a14b",
+    "wan2.2-ti2v-5b",
+    "ltx-video",
+    "svd",
+    "cogvideox",
+    "hunyuan-1.5",
+    "i2vgen-xl",
+    "pia",
+    "wan2.2-animate",
+    "ltx-2",
+    "skyreels-v2-i2v",
+)
+DRIVEN = {"wan2.2-animate"}
 # diffusers' EulerDiscreteScheduler (SVD) converts a torch tensor with numpy 2's np.array.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
@@ -24,10 +38,12 @@ PAD = Framing(Fit.PAD, kept=1.0, filled=0.5)
 
 
 @pytest.fixture
-def clip(plan_of, photograph, recorder):
+def clip(plan_of, photograph, recorder, driving_video):
     """`clip(runner, kind, ...)` makes a clip and returns its frames as one array."""
 
     def make(runner, kind: str, monitor=None, *, plan=None, **request: Any) -> np.ndarray:
+        if kind in DRIVEN:
+            request.setdefault("driving_video", driving_video)
         wanted = RunRequest(
             image=request.pop("image", None) or photograph(),
             prompt=request.pop("prompt", "a cat dances"),
@@ -82,10 +98,28 @@ def test_family_makes_the_planned_frames(kind, load_tiny, plan_of, clip, recorde
     assert set(monitor.steps[2:]) == {(2, 2)}, "decoding shows signs of life"
 
 
+SPOKEN = {"prompt": "a cat", "negative_prompt": "", "guidance_scale": 3.0}
+BARE: dict[str, dict[str, Any]] = {
+    "svd": {"max_guidance_scale": 3.0, "fps": 8, "decode_chunk_size": 8},
+    "ltx-video": {**SPOKEN, "frame_rate": 8.0},
+    "cogvideox": {**SPOKEN, "use_dynamic_cfg": True, "max_sequence_length": 16},
+    "hunyuan-1.5": {"prompt": "a cat", "negative_prompt": ""},
+    "i2vgen-xl": {**SPOKEN, "target_fps": 8},
+    "ltx-2": {
+        **SPOKEN, "frame_rate": 8.0, "spatio_temporal_guidance_blocks": [29], "use_cross_timestep": False
+    },
+}  # fmt: skip
+"""What diffusers' own call is given beside photograph, shape, steps and generator."""
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_frames_equal_those_of_the_bare_pipeline(kind, load_tiny, plan_of, clip, checkpoint, photograph):
+def test_frames_equal_those_of_the_bare_pipeline(
+    kind, load_tiny, plan_of, clip, checkpoint, photograph, driving_video
+):
     """Our streamed decoding changes no pixel against diffusers' own."""
     import diffusers
+
+    from models.runners import driving
 
     plan, square = plan_of(kind), photograph(64, 64)
     ours = clip(load_tiny(kind), kind, image=square, prompt="a cat", seed=3)
@@ -94,15 +128,23 @@ def test_frames_equal_those_of_the_bare_pipeline(kind, load_tiny, plan_of, clip,
     pipe.set_progress_bar_config(disable=True)
     side = plan.native.width
     image = square if side == 64 else square.resize((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
-    words = {} if kind == "svd" else {"prompt": "a cat", "negative_prompt": "", "guidance_scale": 3.0}
-    if kind == "svd":
-        words |= {"max_guidance_scale": 3.0, "fps": 8, "decode_chunk_size": 8}
-    if kind == "ltx-video":
-        words |= {"frame_rate": 8.0}
-    video = pipe(
-        image=image, width=side, height=side, num_frames=9, num_inference_steps=2,
-        generator=torch.Generator("cpu").manual_seed(3), output_type="np", **words,
-    ).frames[0]  # fmt: skip
+    shape: dict[str, Any] = {"width": side, "height": side}
+    if kind == "hunyuan-1.5":  # takes both from its checkpoint's parts
+        shape, pipe.guider.guidance_scale = {}, 3.0
+    if kind in DRIVEN:
+        shown = driving.pictures(driving_video, plan.native)
+        shape["pose_video"] = driving.fitted(shown, plan.native.size)
+        shape["face_video"] = driving.faces(shown, 64)
+    else:
+        shape["num_frames"] = 9
+    if kind == "i2vgen-xl":  # draws from the global generator, and names what transformers 5 no longer has
+        object.__setattr__(pipe.text_encoder, "text_model", pipe.text_encoder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        video = pipe(
+            image=image, num_inference_steps=2, generator=torch.Generator("cpu").manual_seed(3),
+            output_type="np", **shape, **BARE.get(kind, SPOKEN),
+        ).frames[0]  # fmt: skip
 
     np.testing.assert_array_equal(ours, (np.stack(list(video)) * 255).round().astype(np.uint8))
 
@@ -314,7 +356,7 @@ def test_flow_shift_of_the_offer_reaches_the_scheduler(load_tiny, card_of, check
 # --- longer and smoother -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["wan2.2-a14b", "svd"])
+@pytest.mark.parametrize("kind", ["wan2.2-a14b", "svd", "cogvideox", "hunyuan-1.5", "i2vgen-xl"])
 def test_segments_are_chained_by_the_last_frame(kind, load_tiny, clip, plan_of, calls, recorder):
     runner, monitor = load_tiny(kind), recorder()
     seen = calls(runner)
@@ -374,7 +416,10 @@ def test_last_image_steers_the_last_segment_only(load_tiny, clip, plan_of, calls
     assert (with_last[9:] != without[9:]).any()
 
 
-@pytest.mark.parametrize("kind", ["wan2.1", "wan2.2-ti2v-5b", "ltx-video", "svd"])
+@pytest.mark.parametrize(
+    "kind",
+    ["wan2.1", "wan2.2-ti2v-5b", "ltx-video", "svd", "cogvideox", "hunyuan-1.5", "i2vgen-xl", "pia"],
+)
 def test_last_image_is_refused_where_the_pipeline_would_ignore_it(kind, load_tiny, clip):
     """Even when the card claims it: CLIP tokens for one picture, per-token timesteps, other classes."""
     runner = load_tiny(kind, controls__last_image="optional")
@@ -432,6 +477,14 @@ def test_preview_of_a_large_clip_is_small(load_tiny, clip, plan_of, recorder):
         ("svd", Geometry(64, 56, 9, 8.0), "size"),
         ("wan2.1", Geometry(32, 32, 8, 8.0), "num_frames"),
         ("ltx-video", Geometry(64, 64, 13, 8.0), "num_frames"),
+        ("cogvideox", Geometry(40, 32, 9, 8.0), "size"),
+        ("cogvideox", Geometry(64, 32, 9, 8.0), "size"),  # learned positions: 32x32 alone
+        ("cogvideox", Geometry(32, 32, 17, 8.0), "num_frames"),  # ... and 9 frames alone
+        ("hunyuan-1.5", Geometry(64, 80, 9, 8.0), "size"),  # the pipeline would make another size of it
+        ("hunyuan-1.5", Geometry(64, 64, 10, 8.0), "num_frames"),
+        ("i2vgen-xl", Geometry(40, 32, 9, 8.0), "size"),
+        ("pia", Geometry(40, 32, 9, 8.0), "size"),
+        ("pia", Geometry(32, 32, 33, 8.0), "num_frames"),  # the motion modules know 32 positions
     ],
 )
 def test_shapes_off_the_lattice_are_refused_before_any_work(
