@@ -6,7 +6,7 @@ a third of the time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Protocol
 
@@ -22,12 +22,19 @@ from models.types import (
     Size,
     TaskType,
 )
+from policies.pareto import pareto_front
 
 if TYPE_CHECKING:
     from models.card import Card, Mode, Offer
+    from policies.calibration import Belief
+    from policies.quality import Rating
+
+    Beliefs = Mapping[tuple[str, str], Belief]
 
 Subject = Literal["portrait", "group", "landscape", "product", "other"]
 Orientation = Literal["portrait", "landscape", "square"]
+AudioKind = Literal["ambient", "speech", "music"]
+Defect = Literal["low_resolution", "blurred", "noisy", "dark", "harsh_light", "flat_light"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,14 @@ class ImageFeatures:
     """Height of a horizon as share of the height from the top, when one was found."""
     subject: Subject = "other"
     subject_confidence: float = 0.0
+    noise: float | None = None
+    """Standard deviation of pixel noise at a fixed working size, in levels of 255; None when not measured."""
+    monochrome: bool = False
+    """Black-and-white or toned (sepia): the picture has at most one hue."""
+    aged: float = 0.0
+    """Evidence that this is a historic print, 0-1; above 0 only for a monochrome picture."""
+    defects: tuple[Defect, ...] = ()
+    """What makes the picture hard to animate, the weightiest first."""
 
     @property
     def size(self) -> Size:
@@ -81,6 +96,16 @@ class PromptFeatures:
     is_caption: bool = False
     """True when the words say what is seen but not what happens."""
     words: int = 0
+    camera_required: tuple[CameraMove, ...] = ()
+    """Those of `camera` that the words insist on ("must", "exactly", "required"); the rest is wished."""
+    camera_refused: tuple[CameraMove, ...] = ()
+    """Moves that the words rule out ("no zoom"), both directions when none is named."""
+    audio: tuple[AudioKind, ...] = ()
+    """Kinds of sound that are wished; empty while `wants_audio` when the words do not say which."""
+    fabric: bool = False
+    """Clothes or cloth are named: fashion."""
+    historic: bool = False
+    """The words call the photograph an old one ("sepia", "1920s photograph")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +145,19 @@ class RouteRequest:
     """Playing time of the audio file; None when there is none or it was not read."""
     generate_audio: bool = False
     tenant: str = "default"
+    draw: float | None = None
+    """A number in [0, 1) that belongs to the job: it says whether the job explores, or is held out from what
+    was learned (see `policies.explore`). None: neither."""
 
 
-class Backlog(Protocol):
-    """Predicted work that waits for a pool."""
+class Waiting(NamedTuple):
+    """One job that waits for a pool."""
 
-    def ahead_of(self, due: float, priority: Priority) -> float:
-        """GPU-group seconds that will run before a job of that priority due at `due`."""
-        ...
+    due: float
+    """Seconds from `Fleet.now` until its clip must be there; inf when it has no deadline."""
+    priority: Priority
+    seconds: float
+    """Predicted run time there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +176,10 @@ class Pool:
     busy_seconds: tuple[float, ...] = ()
     """Predicted seconds until each busy replica is free; idle ones are absent."""
     queued_seconds: float = 0.0
-    """Predicted seconds of queued work that is already promised to this pool."""
+    """Predicted seconds of queued work that is already promised to this pool, beside `waiting`; it counts as
+    ahead of any new job."""
+    waiting: tuple[Waiting, ...] = ()
+    """Jobs promised to this pool one by one, so that a new one is put where its deadline and band put it."""
     cold_start_s: float = 0.0
     """Predicted seconds until a replica that does not exist yet can run (0 replicas)."""
     healthy: bool = True
@@ -156,14 +189,19 @@ class Pool:
     """Calibrated actual over predicted seconds (above 1: slower than the formula)."""
     sigma: float = 0.05
     """Standard deviation of ln(actual / predicted)."""
+    congestion: float = 1.0
+    """A factor, 1 or more, on the price of its GPU seconds in utility alone, over the one that follows from
+    its load (see `policies.load.congestion`). Never on a price that is told."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """What can run now: pools by (model, offer)."""
+    """What can run now: pools by (model, offer), and what votes have taught about the models."""
 
     pools: tuple[Pool, ...]
     now: float = 0.0
+    beliefs: Beliefs = field(default_factory=dict, hash=False)
+    """By (card id, use case); empty: nobody has voted."""
 
 
 class Prediction(NamedTuple):
@@ -181,6 +219,15 @@ class Prediction(NamedTuple):
     """Peak per GPU."""
     fits: bool = True
     """The peak fits the GPU type of the pool."""
+    congestion: float = 1.0
+    """Factor on `usd` in utility alone: what the GPU seconds are worth to those who wait for them."""
+    rating: Rating | None = None
+    """What `quality` follows from; None where it was not predicted."""
+
+    @property
+    def total_seconds(self) -> float:
+        """Wait and run."""
+        return self.wait_seconds + self.seconds
 
 
 class Score(NamedTuple):
@@ -241,12 +288,37 @@ class Rejected(NamedTuple):
     reason: str
 
 
+class Saves(NamedTuple):
+    """What a changed request saves against the one that was asked, had it neither deadline nor budget.
+
+    Negative figures are what it costs more; None where the request as asked can be had at no price or time,
+    or where a price is not known.
+    """
+
+    seconds: float | None = None
+    usd: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class CounterOffer:
     """A change to the request under which something fits."""
 
     change: str
+    """In words."""
     chosen: Scored
+    patch: Mapping[str, object] = field(default_factory=dict, hash=False)
+    """The changed fields under their HTTP names; None takes a field away."""
+    saves: Saves = field(default_factory=Saves)
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """The smallest set of wishes that cannot be had together (one: it cannot be had at all)."""
+
+    fields: tuple[str, ...]
+    """HTTP names."""
+    told: str
+    """One sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +333,15 @@ class Decision:
     rejected: tuple[Rejected, ...] = ()
     counter_offers: tuple[CounterOffer, ...] = ()
     advice: tuple[str, ...] = ()
+    clashes: tuple[Clash, ...] = ()
+    """Which wishes stand in each other's way, when nothing fits: every smallest set of them."""
+    notes: tuple[str, ...] = ()
+    """How the choice was made where that is not the rule: explored, or held out from what was learned."""
+
+    @property
+    def pareto(self) -> tuple[Scored, ...]:
+        """Candidates that no other one beats in quality, total seconds, price and chance to be on time."""
+        return pareto_front(self.candidates)
 
 
 class OfferFilter(Protocol):

@@ -18,7 +18,7 @@ from models.cost import usd as list_price
 from models.errors import ConfigError
 from policies.base import Prediction
 from policies.geometry import no_size, plan_length, plan_made, reframed
-from policies.sizes import framing, nearest_size
+from policies.sizes import framing, listed, nearest_listed, nearest_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,20 +29,28 @@ if TYPE_CHECKING:
     from models.types import ClipPlan, ClipWish, Framing, Size
     from policies.base import Pool
     from policies.geometry import Lasting, Tolerance
+    from policies.quality import Rating
+    from policies.sizes import Listed
 
 DEGREES = (1, 2, 4, 8)
 """GPU counts of one clip: the aligned blocks that a gang is split into."""
 
-MOST_SHEETS = 512
+MOST_SHEETS = 1024
 """Plans are kept for that many pairs of photograph shape and wish (20 kB each for fifty cards)."""
 MOST_PRICED = 2048
 """Estimates are kept for that many shapes and pools of a mode (0.3 kB each)."""
+MOST_ASPECTS = 512
+"""Sizes and framings are kept for that many shapes of photographs (8 kB each for fifty cards)."""
 MOST_WISHES = 128
 """What plans share is kept for that many wishes."""
 MOST_MADE = 512
 """Clips of one wish that are kept (1 kB each)."""
 MOST_SHAPES = 65_536
 """Shapes are told apart for that many at a time."""
+
+_new = tuple.__new__
+"""Makes named tuples by the hundred: their own constructors take twice as long."""
+_SQRT2 = sqrt(2.0)
 
 Priced = tuple[float, float, int, bool, "float | None"]
 """Seconds, GPU-seconds, peak bytes, whether that fits, and list price in USD, before calibration.
@@ -64,24 +72,33 @@ class Row:
     """One mode of an offer."""
 
     mode: Mode
+    number: int
+    """Its place among all rows."""
     limits: int
     """Number of its geometry limits; modes of equal limits share their plans."""
+    sizes: int
+    """Number of its sizes; modes of equal sizes share the nearest size to a photograph."""
+    length: int
+    """Number of all that its length depends on, likewise."""
+    listed: bool
+    """Its sizes are a list."""
+    hosted: bool
+    """A provider runs it: the frame size has no say in time and price."""
     prefix: str
     """Begins reasons where the offer has several modes."""
     price: Price | None
+    by_gpu: bool
+    """The price is GPU-seconds at the hourly rate, so it follows the calibrated speed."""
     priced: dict[tuple[int, str, int, bool], Priced] = field(default_factory=dict)
     """By what is made, GPU type, GPUs and whether sound is generated."""
-
-    @property
-    def by_gpu(self) -> bool:
-        """The price is GPU-seconds at the hourly rate, so it follows the calibrated speed."""
-        return isinstance(self.price, PricePerGpuSecond)
 
 
 @dataclass(frozen=True, slots=True)
 class OfferEntry:
     """One offer of a card, compiled."""
 
+    number: int
+    """Its place among all offers."""
     card: Card
     offer: Offer
     key: tuple[str, str]
@@ -117,11 +134,21 @@ class Lengths:
     """What plans of one wish share whatever the photograph's shape."""
 
     lengths: list[Lasting | None]
-    """By number of limits; None where nobody has asked yet."""
+    """By number of lengths; None where nobody has asked yet."""
     sizes: dict[int, Size] = field(default_factory=dict)
-    """By number of limits, where a size was asked: the photograph has no say in it."""
+    """By number of sizes, where a size was asked: the photograph has no say in it."""
     made: dict[tuple[int, int, int], Planned | str] = field(default_factory=dict)
     """By number of limits, width and height."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What plans for photographs of one shape share whatever the wish."""
+
+    sizes: dict[int, Size] = field(default_factory=dict)
+    """By number of sizes, where no size was asked."""
+    framings: dict[tuple[int, int], Framing] = field(default_factory=dict)
+    """By width and height of the frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +158,9 @@ class Sheet:
     plans: list[Planned | str | None]
     """By number of limits, or the reason why there is none; None where nobody has asked yet."""
     shared: Lengths
-    framings: dict[tuple[int, int], Framing] = field(default_factory=dict)
+    sizes: dict[int, Size]
+    """By number of sizes: the nearest to the photograph and wish."""
+    framings: dict[tuple[int, int], Framing]
     """By width and height of the frame."""
 
 
@@ -140,19 +169,29 @@ class Candidates:
 
     def __init__(self, catalog: Catalog, gpus: Mapping[str, GpuType]) -> None:
         self.gpus = gpus
-        self._limits: dict[tuple[object, ...], int] = {}
+        self._limits: dict[object, int] = {}
+        self._sizes: dict[object, int] = {}
+        self._spans: dict[object, int] = {}
+        self._rows = count()
+        self._listed: dict[int, Listed] = {}
+        self._ends: dict[tuple[int, bool], Size | None] = {}
+        self._shapes: dict[tuple[float, float], Shape] = {}
         self._numbers_of: dict[tuple[float, ...], int] = {}
         self._numbers = count()
         self._sheets: dict[PlanKey, Sheet] = {}
         self._lengths: dict[tuple[object, ...], Lengths] = {}
-        self.entries = tuple(self._entry(card, offer) for card in catalog for offer in card.offers)
+        offers = [(card, offer) for card in catalog for offer in card.offers]
+        self.entries = tuple(self._entry(number, *pair) for number, pair in enumerate(offers))
 
     def sheet(self, key: PlanKey) -> Sheet:
         """The plans kept for this key (see `planned`)."""
         sheet = self._sheets.get(key)
         if sheet is None:
-            _make_room(self._sheets, MOST_SHEETS)
-            sheet = self._sheets[key] = Sheet([None] * len(self._limits), self._shared(key))
+            make_room(self._sheets, MOST_SHEETS)
+            shared, shape = self._shared(key), self._shape(key)
+            # An asked size leaves the photograph no say.
+            sizes = shape.sizes if key.wish.size is None else shared.sizes
+            sheet = self._sheets[key] = Sheet([None] * len(self._limits), shared, sizes, shape.framings)
         return sheet
 
     def planned(self, row: Row, photo: Size, key: PlanKey, sheet: Sheet) -> Planned | str:
@@ -166,33 +205,38 @@ class Candidates:
         return planned
 
     def _planned(self, row: Row, photo: Size, key: PlanKey, sheet: Sheet) -> Planned | str:
-        mode, wish = row.mode, key.wish_of(row.mode)
         shared = sheet.shared
-        size = shared.sizes.get(row.limits)
+        size = sheet.sizes.get(row.sizes)
         if size is None:
-            size = nearest_size(mode.sizes, photo, wish.size)
+            size = self._nearest(row, photo, key.wish.size)
             if size is None:
-                return no_size(mode, photo, wish)
-            if wish.size is not None:
-                shared.sizes[row.limits] = size
-        laid = sheet.framings.get((size.width, size.height))
+                return no_size(row.mode, photo, key.wish)
+            sheet.sizes[row.sizes] = size
+        width, height = size.width, size.height
+        laid = sheet.framings.get((width, height))
         if laid is None:
-            laid = framing(photo, size, key.tolerance.crop_at_least)
-            sheet.framings[size.width, size.height] = laid
-        made = shared.made.get((row.limits, size.width, size.height))
+            laid = sheet.framings[width, height] = framing(photo, size, key.tolerance.crop_at_least)
+        which = (row.limits, width, height)
+        made = shared.made.get(which)
         if made is None:
-            length = shared.lengths[row.limits]
-            if length is None:
-                length = shared.lengths[row.limits] = plan_length(
-                    mode, wish, key.tolerance, default_seconds=key.default_seconds, whole=key.whole
-                )
-            plan = plan_made(mode, wish, key.tolerance, size, length, laid)
-            made = plan if isinstance(plan, str) else Planned(plan, self._number(plan))
-            _make_room(shared.made, MOST_MADE)
-            shared.made[row.limits, size.width, size.height] = made
+            made = self._made(row, key, shared, size, laid)
+            if row.listed or key.wish.size is not None:
+                # Other shapes come to this size too; a size on a lattice is this shape's own.
+                make_room(shared.made, MOST_MADE)
+                shared.made[which] = made
         if isinstance(made, str) or made.plan.framing is laid:
             return made
-        return Planned(reframed(made.plan, laid), made.made)
+        return _new(Planned, (reframed(made.plan, laid), made.made))
+
+    def _made(self, row: Row, key: PlanKey, shared: Lengths, size: Size, laid: Framing) -> Planned | str:
+        mode, wish = row.mode, key.wish_of(row.mode)
+        length = shared.lengths[row.length]
+        if length is None:
+            length = shared.lengths[row.length] = plan_length(
+                mode, wish, key.tolerance, default_seconds=key.default_seconds, whole=key.whole
+            )
+        plan = plan_made(mode, wish, key.tolerance, size, length, laid)
+        return plan if isinstance(plan, str) else Planned(plan, self._number(plan, row.hosted))
 
     def priced(
         self, entry: OfferEntry, row: Row, planned: Planned, pool: Pool, gpus: int, with_audio: bool = False
@@ -213,7 +257,7 @@ class Candidates:
                     allowed=sorted(self.gpus),
                 )
             estimated = estimate(entry.card, entry.offer, planned.plan, gpu, gpus)
-            _make_room(row.priced, MOST_PRICED)
+            make_room(row.priced, MOST_PRICED)
             found = row.priced[key] = (
                 estimated.seconds,
                 estimated.gpu_seconds,
@@ -226,82 +270,128 @@ class Candidates:
     def _shared(self, key: PlanKey) -> Lengths:
         shared = self._lengths.get(key[1:])
         if shared is None:
-            _make_room(self._lengths, MOST_WISHES)
-            shared = self._lengths[key[1:]] = Lengths([None] * len(self._limits))
+            make_room(self._lengths, MOST_WISHES)
+            shared = self._lengths[key[1:]] = Lengths([None] * len(self._spans))
         return shared
 
-    def _number(self, plan: ClipPlan) -> int:
+    def _nearest(self, row: Row, photo: Size, asked: Size | None) -> Size | None:
+        """As `nearest_size`; photographs beyond a mode's narrowest or widest shape all have the same."""
+        sizes = row.mode.sizes
+        if sizes.kind == "list":
+            options = self._listed.get(row.sizes)
+            if options is None:
+                options = self._listed[row.sizes] = listed(sizes)
+            return nearest_listed(options, photo, asked)
+        if asked is not None or sizes.aspect_min < photo.aspect < sizes.aspect_max:
+            return nearest_size(sizes, photo, asked)
+        end = (row.sizes, photo.aspect <= sizes.aspect_min)
+        if end not in self._ends:
+            self._ends[end] = nearest_size(sizes, photo, None)
+        return self._ends[end]
+
+    def _shape(self, key: PlanKey) -> Shape:
+        which = (key.aspect, key.tolerance.crop_at_least)
+        shape = self._shapes.get(which)
+        if shape is None:
+            make_room(self._shapes, MOST_ASPECTS)
+            shape = self._shapes[which] = Shape()
+        return shape
+
+    def _number(self, plan: ClipPlan, hosted: bool) -> int:
         native, clip = plan.native, plan.effective
-        shape = (
-            native.width,
-            native.height,
-            native.num_frames,
-            native.fps,
-            plan.segments,
-            plan.interpolation,
-            clip.width,
-            clip.height,
-            clip.num_frames,
-        )
+        # Providers bill by time or by clip, and their published times know no size.
+        shape: tuple[float, ...] = (native.num_frames, native.fps, plan.segments)
+        if not hosted:
+            shape = (
+                native.width,
+                native.height,
+                native.num_frames,
+                native.fps,
+                plan.segments,
+                plan.interpolation,
+                clip.width,
+                clip.height,
+                clip.num_frames,
+            )
         number = self._numbers_of.get(shape)
         if number is None:
-            _make_room(self._numbers_of, MOST_SHAPES)
+            make_room(self._numbers_of, MOST_SHAPES)
             # Numbers are not used twice: a forgotten shape is estimated again, never mistaken for another.
             number = self._numbers_of[shape] = next(self._numbers)
         return number
 
-    def _entry(self, card: Card, offer: Offer) -> OfferEntry:
+    def _entry(self, number: int, card: Card, offer: Offer) -> OfferEntry:
         several = len(offer.modes) > 1
         hosted = offer.backend in HOSTED
         return OfferEntry(
+            number=number,
             card=card,
             offer=offer,
             key=(card.id, offer.id),
             name=f"{card.id}/{offer.id}",
             rows=tuple(
-                Row(
-                    mode,
-                    self._limits_of(mode),
-                    f"mode {mode.name}: " if several else "",
-                    price_of(offer, mode),
-                )
-                for mode in offer.modes
+                self._row(offer, mode, f"mode {mode.name}: " if several else "") for mode in offer.modes
             ),
             degrees=(1,) if hosted else tuple(d for d in DEGREES if d in offer.degrees),
             hosted=hosted,
         )
 
-    def _limits_of(self, mode: Mode) -> int:
-        limits = (mode.sizes, mode.length, mode.fps, mode.max_segments, mode.interpolate_to)
-        return self._limits.setdefault(limits, len(self._limits))
+    def _row(self, offer: Offer, mode: Mode, prefix: str) -> Row:
+        price, hosted = price_of(offer, mode), offer.backend in HOSTED
+        sizes = _numbered(self._sizes, mode.sizes)
+        length = _numbered(self._spans, (mode.length, mode.fps, mode.max_segments, mode.interpolate_to))
+        return Row(
+            mode=mode,
+            number=next(self._rows),
+            limits=_numbered(self._limits, (sizes, length, hosted)),
+            sizes=sizes,
+            length=length,
+            listed=mode.sizes.kind == "list",
+            hosted=hosted,
+            prefix=prefix,
+            price=price,
+            by_gpu=isinstance(price, PricePerGpuSecond),
+        )
 
 
-def _make_room(kept: dict[Any, Any], most: int) -> None:
+def _numbered(known: dict[object, int], value: object) -> int:
+    """The number of a value: equal values have equal ones."""
+    return known.setdefault(value, len(known))
+
+
+def make_room(kept: dict[Any, Any], most: int) -> None:
     """Forget the oldest entry of a full dictionary."""
     if len(kept) >= most:
         del kept[next(iter(kept))]
 
 
 def predict(
-    priced: Priced, pool: Pool, wait: float, quality: float, deadline_s: float | None, priced_by_gpu: bool
+    priced: Priced,
+    pool: Pool,
+    wait: float,
+    quality: float,
+    deadline_s: float | None,
+    priced_by_gpu: bool,
+    congestion: float = 1.0,
+    rating: Rating | None = None,
 ) -> Prediction:
     """What a candidate would deliver: the estimate, corrected by what the pool's runs really took.
 
     The chance to be on time takes the run as lognormal around its prediction with the pool's spread:
-    P = Phi((ln(deadline - wait) - ln(seconds)) / sigma).
+    P = Phi((ln(deadline - wait) - ln(seconds)) / sigma). Congestion weighs on GPU seconds only: a provider
+    charges its list price however busy we are.
     """
     base_seconds, gpu_seconds, memory_bytes, fits, usd = priced
     speed = pool.speed
     seconds = base_seconds * speed
-    return Prediction(
-        seconds,
-        wait,
-        usd * speed if priced_by_gpu and usd is not None else usd,
-        gpu_seconds * speed,
-        quality,
-        1.0 if deadline_s is None else on_time(deadline_s - wait, seconds, pool.sigma),
-        memory_bytes,
-        fits,
+    if priced_by_gpu:
+        usd = None if usd is None else usd * speed
+    else:
+        congestion = 1.0
+    sure = 1.0 if deadline_s is None else on_time(deadline_s - wait, seconds, pool.sigma)
+    return _new(
+        Prediction,
+        (seconds, wait, usd, gpu_seconds * speed, quality, sure, memory_bytes, fits, congestion, rating),
     )
 
 
@@ -317,4 +407,4 @@ def on_time(left_s: float, seconds: float, sigma: float) -> float:
         return 0.0
     if sigma <= 0 or seconds <= 0:
         return 1.0 if seconds <= left_s else 0.0
-    return 0.5 * (1.0 + erf(log(left_s / seconds) / (sigma * sqrt(2.0))))
+    return 0.5 * (1.0 + erf(log(left_s / seconds) / (sigma * _SQRT2)))

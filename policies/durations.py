@@ -49,6 +49,12 @@ def suited(request: RouteRequest) -> Suited | None:
 
 
 def default_seconds(request: RouteRequest) -> float:
-    """Duration when none is asked: the models' usual length, within what suits the motion."""
+    """Duration when none is asked.
+
+    That of what drives the clip, else the models' usual length within what suits the motion.
+    """
+    driving = request.driving_seconds if request.driving_seconds is not None else request.audio_seconds
+    if driving is not None:
+        return driving
     span = suited(request)
     return DEFAULT_SECONDS if span is None else min(max(DEFAULT_SECONDS, span.low), span.high)

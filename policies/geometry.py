@@ -117,9 +117,11 @@ def plan_made(
     if lasting.far is not None:
         return lasting.far
     length = lasting.length
+    native = Geometry(size.width, size.height, length.native, length.native_fps)
+    whole = cut is size and length.frames == length.native and length.interpolation == 1
     return ClipPlan(
-        effective=Geometry(cut.width, cut.height, length.frames, length.fps),
-        native=Geometry(size.width, size.height, length.native, length.native_fps),
+        effective=native if whole else Geometry(cut.width, cut.height, length.frames, length.fps),
+        native=native,
         framing=laid,
         segments=length.segments,
         interpolation=length.interpolation,

@@ -1,21 +1,102 @@
-"""How long a pool makes a new clip wait."""
+"""How long a pool makes a new clip wait, and what its GPU seconds are worth to those who wait.
+
+A pool's work in hand is rolled forward once: jobs that wait are put on its replicas in the order in which
+they will be served (bands, then the nearest deadline, with hold-back), each on the one that is free first.
+What is kept of it is when a further job could start behind the first k of them, so that asking is a
+bisection.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from bisect import bisect_right, insort
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
+
+from models.types import Priority
+from policies.fairness import BANDS, room
 
 if TYPE_CHECKING:
     from policies.base import Pool
 
+HORIZON_S = 600.0
+"""Seconds of work in hand for each replica at which a pool counts as fully used. Our choice: nobody
+likes to wait for longer."""
+MOST_UTILISATION = 2.0
+"""Above it the price rises no further. Our choice: the curve was fitted to roads, which hold no more."""
 
-def wait_seconds(pool: Pool) -> float:
-    """Predicted seconds until a replica of the pool is free for one more clip.
 
-    Queued work is poured over the replicas like water, each first filled up to the time at which it is free:
-    the wait is the level reached. With no replica up, one starts cold.
+class Backlog(NamedTuple):
+    """A pool's work in hand, rolled forward. Compiled once for a pool, asked for each candidate."""
+
+    places: tuple[tuple[int, float], ...]
+    """(band, due) of each job that waits, in the order of service."""
+    starts: tuple[tuple[float, ...], ...]
+    """By band: seconds until a job of that band could start behind the first k waiting jobs."""
+    congestion: float
+    """Price factor of its GPU seconds (see `congestion`)."""
+
+    def wait(self, due: float, band: int) -> float:
+        """Seconds until a new job of this band, due in `due` seconds, could start; behind its equals."""
+        starts = self.starts[band]
+        return starts[bisect_right(self.places, (band, due))] if self.places else starts[0]
+
+
+def roll_forward(pool: Pool) -> Backlog:
+    """The work in hand of `pool` as it will be served if nothing else comes."""
+    free = _free_times(pool)
+    rooms = [room(priority, len(free)) for priority in BANDS]
+    # A job of a band that may keep k replicas busy starts when all but k - 1 of them are free.
+    at = [len(free) - most for most in rooms]
+    queue = sorted((BANDS[job.priority], job.due, job.seconds) for job in pool.waiting)
+    starts: list[list[float]] = [[free[index]] for index in at]
+    for band, _, seconds in queue:
+        # A job that must wait for room leaves the replicas that are free before it to those above its band.
+        insort(free, free.pop(at[band]) + max(0.0, seconds))
+        for found, index in zip(starts, at, strict=True):
+            found.append(free[index])
+    return Backlog(
+        tuple((band, due) for band, due, _ in queue),
+        tuple(tuple(found) for found in starts),
+        max(1.0, pool.congestion) * congestion(utilisation(pool)),
+    )
+
+
+def wait_seconds(pool: Pool, due: float = inf, priority: Priority = Priority.NORMAL) -> float:
+    """Predicted seconds until a new clip could start on the pool.
+
+    Args:
+        pool: With its load. Of a hosted account the replicas are the calls that it may have in flight.
+        due: Seconds from now until the clip must be there; inf when it need not.
+        priority: Its band.
+    """
+    return roll_forward(pool).wait(due, BANDS[priority])
+
+
+def utilisation(pool: Pool) -> float:
+    """Predicted seconds of work in hand over what the replicas do in `HORIZON_S`. 0: idle, 1: fully used."""
+    work = sum(pool.busy_seconds) + max(0.0, pool.queued_seconds)
+    if pool.waiting:
+        work += sum(job.seconds for job in pool.waiting)
+    return work / (max(1, pool.replicas) * HORIZON_S)
+
+
+def congestion(used: float) -> float:
+    """What a second on a pool is worth while others wait for it, as a factor, from its utilisation.
+
+    The volume-delay curve 1 + 0.15 u^4 of the US Bureau of Public Roads (Traffic Assignment Manual, 1964):
+    flat while there is room, steep once there is none.
+    """
+    return float(1.0 + 0.15 * min(max(0.0, used), MOST_UTILISATION) ** 4)
+
+
+def _free_times(pool: Pool) -> list[float]:
+    """When each replica is free, soonest first, before any of `waiting` runs.
+
+    Queued work without particulars is poured over the replicas like water, each first filled up to the time
+    at which it is free. With no replica up, one starts cold.
     """
     if pool.replicas <= 0:
-        return pool.cold_start_s + sum(pool.busy_seconds) + max(0.0, pool.queued_seconds)
+        return [pool.cold_start_s + sum(pool.busy_seconds) + max(0.0, pool.queued_seconds)]
     busy = sorted(pool.busy_seconds)
     idle = pool.replicas - len(busy)
     work = pool.queued_seconds
@@ -23,12 +104,15 @@ def wait_seconds(pool: Pool) -> float:
         # More runs than replicas are known (one has just been lost): the excess runs again.
         work += sum(busy[pool.replicas :])
         busy, idle = busy[: pool.replicas], 0
-    if work <= 0:
-        return 0.0 if idle > 0 else busy[0]
-    level, filled = (0.0, idle) if idle > 0 else (busy[0], 0)
-    for free_at in busy:
+    free = [0.0] * idle + busy
+    return _poured(free, work) if work > 0 else free
+
+
+def _poured(free: list[float], work: float) -> list[float]:
+    level, filled = free[0], 0
+    for free_at in free:
         if filled and work <= (free_at - level) * filled:
             break
         work -= (free_at - level) * filled
         level, filled = free_at, filled + 1
-    return level + work / filled
+    return [level + work / filled] * filled + free[filled:]

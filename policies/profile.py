@@ -1,20 +1,20 @@
 """A profile: the YAML list of filters, scorers with weights and a picker that answers one objective.
 
 Weights and rates live in the YAML alone. Everything is checked when it is loaded, so that a wrong name or
-figure stops the start and not a request.
+figure shows at the start and not at a request.
 """
 
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from models.errors import ConfigError
-from models.sheets import describe, read_sheet
+from models.sheets import Sheet, describe, open_sheet
 from policies.base import Column
 from policies.geometry import Tolerance
 from policies.registry import Registry, discover
@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
     from pathlib import Path
 
-    from models.card import Card, Offer
-    from policies.base import Candidate, Picker, RouteRequest
+    from models.card import Card, Mode, Offer
+    from policies.base import Candidate, Picker, Pool, RouteRequest
 
     OfferReject = Callable[[RouteRequest, Card, Offer], str | None]
     CandidateReject = Callable[[RouteRequest, Candidate], str | None]
     Applies = Callable[[RouteRequest], bool]
+    Reads = Callable[[RouteRequest], Hashable]
+    SilentOnMode = Callable[[Mode], bool]
+    SilentOnPool = Callable[[Pool], bool]
 
 Share = Annotated[float, Field(gt=0, le=1)]
 
@@ -60,6 +63,10 @@ class Profile:
     tolerance: Tolerance
     reference_elo: float
     fallbacks: int
+    offer_reads: tuple[Reads | None, ...] = ()
+    """For each offer filter, what it reads of a request; None where it does not say."""
+    silences: tuple[tuple[SilentOnMode | None, SilentOnPool | None], ...] = ()
+    """For each candidate filter, on which modes and pools it never has anything to say."""
 
 
 class _Strict(BaseModel):
@@ -98,13 +105,22 @@ class _ProfileSheet(_Strict):
     fallbacks: int = Field(ge=0)
 
 
-def parse_profile(content: object, where: str, registry: Registry | None = None) -> Profile:
+class Profiles(dict[str, Profile]):
+    """Profiles by name, with what was wrong in the files that are not among them."""
+
+    problems: tuple[ConfigError, ...] = ()
+
+
+def parse_profile(
+    content: object, where: str, registry: Registry | None = None, *, file: Sheet | None = None
+) -> Profile:
     """A profile from the content of its YAML file.
 
     Args:
         content: Parsed YAML.
         where: How errors call the file.
         registry: Known policies; None for those shipped and installed.
+        file: Where the content is from, when errors shall name lines.
 
     Raises:
         ConfigError: an unknown key, policy or parameter, or a value out of range; names file and field.
@@ -113,12 +129,15 @@ def parse_profile(content: object, where: str, registry: Registry | None = None)
     try:
         sheet = _ProfileSheet.model_validate(content)
     except ValidationError as error:
-        raise describe(error, where) from error
+        raise describe(error, where, file) from error
     for block, uses in (("filters", sheet.filters), ("scorers", sheet.scorers)):
         names = [use.use for use in uses]
         if len(set(names)) != len(names):
-            raise ConfigError(f"{where}: {block} repeat: {names}", param=f"{where}.{block}")
-    filters = [known.build("filter", use.use, use.parameters, f"{where}: filters") for use in sheet.filters]
+            raise ConfigError(f"{_at(where, file, block)} repeat: {names}", param=f"{where}.{block}")
+    filters = [
+        known.build("filter", use.use, use.parameters, _at(where, file, "filters", index))
+        for index, use in enumerate(sheet.filters)
+    ]
     return Profile(
         name=sheet.name,
         summary=sheet.summary,
@@ -128,14 +147,27 @@ def parse_profile(content: object, where: str, registry: Registry | None = None)
         candidate_filters=tuple((f.name, f.reject, _applies(f)) for f in filters if hasattr(f, "reject")),
         place={f.name: at for at, f in enumerate(filters)},
         scorers=tuple(
-            Column(known.build("scorer", use.use, use.parameters, f"{where}: scorers"), use.weight)
-            for use in sheet.scorers
+            Column(
+                known.build("scorer", use.use, use.parameters, _at(where, file, "scorers", index)), use.weight
+            )
+            for index, use in enumerate(sheet.scorers)
         ),
-        picker=known.build("picker", sheet.picker.use, sheet.picker.parameters, f"{where}: picker"),
+        picker=known.build("picker", sheet.picker.use, sheet.picker.parameters, _at(where, file, "picker")),
         tolerance=Tolerance(**sheet.geometry.model_dump()),
         reference_elo=sheet.reference_elo,
         fallbacks=sheet.fallbacks,
+        offer_reads=tuple(getattr(f, "reads", None) for f in filters if hasattr(f, "reject_offer")),
+        silences=tuple(
+            (getattr(f, "silent_on_mode", None), getattr(f, "silent_on_pool", None))
+            for f in filters
+            if hasattr(f, "reject")
+        ),
     )
+
+
+def _at(where: str, file: Sheet | None, block: str, *index: int) -> str:
+    line = None if file is None else file.line((block, *index))
+    return f"{where}: {block}" if line is None else f"{where}: line {line}: {block}"
 
 
 def _applies(policy: Any) -> Applies:
@@ -148,31 +180,51 @@ def _always(request: RouteRequest) -> bool:
     return True
 
 
-def load_profiles(overlay: Path | None = None) -> dict[str, Profile]:
+def load_profiles(overlay: Path | None = None, *, strict: bool = False) -> Profiles:
     """The shipped profiles by name and, over them, those of an operator.
+
+    A broken profile of the operator is left out and told in `Profiles.problems`; where it would have replaced
+    a shipped one, that one answers: every objective needs a profile.
 
     Args:
         overlay: A directory whose `profiles/` subdirectory, if there is one, holds `*.yaml` profiles. One
             with a shipped name replaces that profile whole.
+        strict: Raise the first problem instead.
 
     Raises:
-        ConfigError: a file cannot be read or is wrong; names file and field.
+        ConfigError: a shipped file is wrong or, when strict, any; names file, line and field.
     """
-    shipped = importlib.resources.files("policies") / "profiles"
-    found = _read(shipped, "policies/profiles")
+    shipped, problems = _read(importlib.resources.files("policies") / "profiles", "policies/profiles")
+    if problems:
+        raise problems[0]
+    own = Profiles()
     if overlay is not None and (overlay / "profiles").is_dir():
-        found |= _read(overlay / "profiles", str(overlay / "profiles"))
+        own, problems = _read(overlay / "profiles", str(overlay / "profiles"))
+        if strict and problems:
+            raise problems[0]
+    found = Profiles(shipped | own)
+    found.problems = tuple(problems)
     return found
 
 
-def _read(directory: Traversable, label: str) -> dict[str, Profile]:
-    found: dict[str, Profile] = {}
+def _read(directory: Traversable, label: str) -> tuple[Profiles, list[ConfigError]]:
+    found, origin = Profiles(), dict[str, str]()
+    problems: list[ConfigError] = []
     for file in sorted(directory.iterdir(), key=lambda file: file.name):
         if not file.name.endswith(".yaml"):
             continue
         where = f"{label}/{file.name}"
-        profile = parse_profile(read_sheet(file, where), where)
-        if profile.name in found:
-            raise ConfigError(f"{where}: profile {profile.name} is in another file already", param="name")
-        found[profile.name] = profile
-    return found
+        try:
+            sheet = open_sheet(file, where)
+            profile = parse_profile(sheet.content, where, file=sheet)
+        except ConfigError as error:
+            problems.append(error)
+            continue
+        if profile.name in origin:
+            told = f"{where}: line {sheet.line(('name',))}: profile {profile.name} is in another file already"
+            problems.append(ConfigError(f"{told} ({origin[profile.name]})", param="name"))
+            # Which of the two was meant is not known.
+            found.pop(profile.name, None)
+            continue
+        found[profile.name], origin[profile.name] = profile, where
+    return found, problems

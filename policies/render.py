@@ -9,7 +9,7 @@ from models.types import ClipPlan, Fit, Framing, Geometry
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from policies.base import Decision, Features, Scored
+    from policies.base import Candidate, CounterOffer, Decision, Features, Scored
 
 Json = dict[str, Any]
 
@@ -26,11 +26,38 @@ def decision_json(decision: Decision) -> Json:
             {"model": row.model, "offer": row.offer, "filter": row.filter, "reason": row.reason}
             for row in decision.rejected
         ],
-        "counter_offers": [
-            {"change": offer.change, "chosen": candidate_json(offer.chosen)}
-            for offer in decision.counter_offers
-        ],
+        "counter_offers": [_counter_offer_json(offer) for offer in decision.counter_offers],
         "advice": list(decision.advice),
+        "pareto": [_standing_json(scored.candidate) for scored in decision.pareto],
+        "clashes": [{"fields": list(clash.fields), "reason": clash.told} for clash in decision.clashes],
+        "notes": list(decision.notes),
+    }
+
+
+def _counter_offer_json(offer: CounterOffer) -> Json:
+    return {
+        "change": offer.change,
+        "patch": dict(offer.patch),
+        "saves": {
+            "seconds": _rounded(offer.saves.seconds, 2),
+            "usd": _rounded(offer.saves.usd, 6),
+        },
+        "chosen": candidate_json(offer.chosen),
+    }
+
+
+def _standing_json(candidate: Candidate) -> Json:
+    """Which candidate it is, and the four figures by which it is on the front."""
+    predicted = candidate.prediction
+    return {
+        "model": candidate.card.id,
+        "offer": candidate.offer.id,
+        "geometry": geometry_json(candidate.plan.effective),
+        "gpus": candidate.gpus,
+        "quality": round(predicted.quality, 4),
+        "total_seconds": round(predicted.total_seconds, 2),
+        "usd": _rounded(predicted.usd, 6),
+        "on_time": round(predicted.on_time, 4),
     }
 
 
@@ -76,6 +103,10 @@ def features_json(features: Features) -> Json:
             "horizon": _rounded(image.horizon),
             "subject": image.subject,
             "subject_confidence": round(image.subject_confidence, 4),
+            "noise": _rounded(image.noise),
+            "monochrome": image.monochrome,
+            "aged": round(image.aged, 4),
+            "defects": list(image.defects),
         },
         "prompt": {
             "camera": [move.value for move in prompt.camera],
@@ -87,6 +118,11 @@ def features_json(features: Features) -> Json:
             "motion_count": prompt.motion_count,
             "is_caption": prompt.is_caption,
             "words": prompt.words,
+            "camera_required": [move.value for move in prompt.camera_required],
+            "camera_refused": [move.value for move in prompt.camera_refused],
+            "audio": list(prompt.audio),
+            "fabric": prompt.fabric,
+            "historic": prompt.historic,
         },
     }
 
@@ -151,5 +187,5 @@ def _geometry(stored: Mapping[str, Any]) -> Geometry:
     )
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
+def _rounded(value: float | None, digits: int = 4) -> float | None:
+    return None if value is None else round(value, digits)

@@ -35,21 +35,31 @@ def nearest_size(sizes: AreaSizes | ListedSizes, photo: Size, asked: Size | None
     is the largest that the mode was trained for. None when the lattice holds no size at all.
     """
     if sizes.kind == "list":
-        return _listed(sizes, photo, asked)
+        return nearest_listed(listed(sizes), photo, asked)
     return _on_lattice(sizes, photo, asked)
 
 
-def _listed(sizes: ListedSizes, photo: Size, asked: Size | None) -> Size:
+Listed = tuple[tuple[Size, float], ...]
+"""Listed sizes with their aspects."""
+
+
+def listed(sizes: ListedSizes) -> Listed:
+    """The sizes of a list with their aspects, ready for `nearest_listed`."""
+    return tuple((Size(w, h), w / h) for w, h in sizes.sizes)
+
+
+def nearest_listed(options: Listed, photo: Size, asked: Size | None) -> Size:
+    """As `nearest_size`, of listed sizes."""
+    if len(options) == 1:
+        return options[0][0]
     aspect = asked.aspect if asked else photo.aspect
-    best = max(overlap(w / h, aspect) for w, h in sizes.sizes)
-    shape = [Size(w, h) for w, h in sizes.sizes if overlap(w / h, aspect) >= best * (1 - SAME_ASPECT)]
+    shared = [a / aspect if a < aspect else aspect / a for _, a in options]
+    least = max(shared) * (1 - SAME_ASPECT)
+    shape = [(size, share) for (size, _), share in zip(options, shared, strict=True) if share >= least]
     if asked is None:
-        return max(shape, key=lambda s: (s.pixels, overlap(s.aspect, aspect)))
+        return max(shape, key=lambda s: (s[0].pixels, s[1]))[0] if len(shape) > 1 else shape[0][0]
     # An asked size that is listed (or is listed up to an odd pixel) must come back as it is.
-    return min(
-        shape,
-        key=lambda s: (even(s) != asked, abs(log(s.pixels / asked.pixels)), -overlap(s.aspect, aspect)),
-    )
+    return min(shape, key=lambda s: (even(s[0]) != asked, abs(log(s[0].pixels / asked.pixels)), -s[1]))[0]
 
 
 def _on_lattice(sizes: AreaSizes, photo: Size, asked: Size | None) -> Size | None:

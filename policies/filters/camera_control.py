@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from models.card import Card, Offer
     from policies.base import RouteRequest
 
@@ -19,6 +21,10 @@ class CameraControl:
     def applies(self, request: RouteRequest) -> bool:
         """False when nothing can be rejected for this request."""
         return any(wish.required for wish in request.camera)
+
+    def reads(self, request: RouteRequest) -> Hashable:
+        """All of the request that the answer depends on."""
+        return tuple(wish.move for wish in request.camera if wish.required)
 
     def reject_offer(self, request: RouteRequest, card: Card, offer: Offer) -> str | None:
         """Why this offer is no answer, or None."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
+from models.card import HOSTED
 from policies.words import seconds_word
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ class Deadline:
         wait = (
             f" after a wait of {seconds_word(prediction.wait_seconds)}" if prediction.wait_seconds > 0 else ""
         )
-        return (
-            f"takes {seconds_word(prediction.seconds)}{wait} on {candidate.gpus} {candidate.pool.gpu}; "
-            f"the deadline is {deadline:.4g} s"
-        )
+        backend = candidate.offer.backend
+        where = f"at {backend}" if backend in HOSTED else f"on {candidate.gpus} {candidate.pool.gpu}"
+        return f"takes {seconds_word(prediction.seconds)}{wait} {where}; the deadline is {deadline:.4g} s"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from policies.base import Candidate, RouteRequest
+    from policies.base import Candidate, Pool, RouteRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +14,10 @@ class Health:
     """Rejects candidates whose pool is unhealthy or may hold no replica at all."""
 
     name: ClassVar[str] = "health"
+
+    def silent_on_pool(self, pool: Pool) -> bool:
+        """True when no candidate of the pool can be rejected."""
+        return pool.healthy and (pool.replicas > 0 or pool.max_replicas > 0)
 
     def reject(self, request: RouteRequest, candidate: Candidate) -> str | None:
         """Why this candidate is no answer, or None."""

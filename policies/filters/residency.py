@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 from models.types import Residency as Where
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from models.card import Card, Offer
     from policies.base import RouteRequest
 
@@ -23,6 +25,10 @@ class Residency:
     def applies(self, request: RouteRequest) -> bool:
         """False when nothing can be rejected for this request."""
         return request.residency is Where.SELF_HOSTED
+
+    def reads(self, request: RouteRequest) -> Hashable:
+        """All of the request that the answer depends on."""
+        return request.residency
 
     def reject_offer(self, request: RouteRequest, card: Card, offer: Offer) -> str | None:
         """Why this offer is no answer, or None."""

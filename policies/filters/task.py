@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, ClassVar
 from models.types import TaskType
 
 if TYPE_CHECKING:
-    from models.card import Card, Controls, Offer
+    from collections.abc import Hashable
+
+    from models.card import Card, Controls, FollowsInput, Mode, Offer
     from policies.base import Candidate, RouteRequest
+
+SLACK_S = 0.1
+"""Containers round the playing time of sound and pictures to whole packets and frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,18 @@ class Task:
     """
 
     name: ClassVar[str] = "task"
+
+    def reads(self, request: RouteRequest) -> Hashable:
+        """All of the request that the answer depends on."""
+        return (
+            request.task,
+            request.model,
+            request.has_last_image,
+            request.has_driving_video,
+            request.has_audio,
+            request.generate_audio,
+            request.features.prompt.words > 0,
+        )
 
     def reject_offer(self, request: RouteRequest, card: Card, offer: Offer) -> str | None:
         """Why this offer is no answer, or None."""
@@ -35,6 +52,8 @@ class Task:
         reason = _inputs(request, controls)
         if reason is not None:
             return reason
+        if controls.prompt_required and task is TaskType.I2V:
+            return "needs a motion prompt, and none was given"
         if request.generate_audio and controls.audio_out == "none":
             return "makes no sound, and sound was asked for"
         unread = not controls.prompt and request.features.prompt.words > 0
@@ -42,10 +61,14 @@ class Task:
             return "reads no words, so the prompt would have no effect"
         return None
 
+    def silent_on_mode(self, mode: Mode) -> bool:
+        """True when no candidate of the mode can be rejected."""
+        return not mode.needs and not mode.excludes and mode.length.kind != "follows"
+
     def reject(self, request: RouteRequest, candidate: Candidate) -> str | None:
         """Why this mode of the offer is no answer, or None."""
         mode = candidate.mode
-        if not mode.needs and not mode.excludes:
+        if self.silent_on_mode(mode):
             return None
         given = {
             "last_image": request.has_last_image,
@@ -55,8 +78,13 @@ class Task:
         for need in mode.needs:
             if not given[need]:
                 return f"this mode needs {need.replace('_', ' ')}, and none was given"
+        if mode.length.kind == "follows":
+            beyond = _beyond(request, mode.length)
+            if beyond is not None:
+                return beyond
         for excluded in mode.excludes:
-            if given[excluded]:
+            # A loop is a wish: advice tells that this mode closes none.
+            if given.get(excluded):
                 return f"this mode takes no {excluded.replace('_', ' ')}"
         return None
 
@@ -80,3 +108,12 @@ def _inputs(request: RouteRequest, controls: Controls) -> str | None:
         if need == "required" and not given:
             return f"needs {article} {what}, and none was given"
     return None
+
+
+def _beyond(request: RouteRequest, length: FollowsInput) -> str | None:
+    """A driving video or audio file that is shorter or longer than the model takes; providers refuse it."""
+    seconds = request.driving_seconds if length.of == "driving_video" else request.audio_seconds
+    if seconds is None or length.min - SLACK_S <= seconds <= length.max + SLACK_S:
+        return None
+    what = length.of.replace("_", " ")
+    return f"the {what} lasts {seconds:.4g} s; this mode takes {length.min:g} to {length.max:g} s"

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
+from policies.words import seconds_word
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -34,9 +36,12 @@ class Affinity:
     def explain(self, request: RouteRequest, candidate: Candidate) -> str:
         """How the pool stands."""
         del request
-        if candidate.pool.replicas <= 0:
-            return "no replica is up; one must start"
-        return "a warm replica is idle" if _idle(candidate.pool) else "every warm replica is at work"
+        pool = candidate.pool
+        if pool.replicas <= 0:
+            return f"0 replicas are up; one must start, in {seconds_word(pool.cold_start_s)}"
+        if _idle(pool):
+            return "a warm replica is idle"
+        return f"{len(pool.busy_seconds)} of {pool.replicas} warm replicas are at work, {_queue(pool)} wait"
 
     def _value(self, pool: Pool) -> float:
         if pool.replicas <= 0:
@@ -45,4 +50,10 @@ class Affinity:
 
 
 def _idle(pool: Pool) -> bool:
-    return pool.replicas > len(pool.busy_seconds) and pool.queued_seconds <= 0
+    return pool.replicas > len(pool.busy_seconds) and pool.queued_seconds <= 0 and not pool.waiting
+
+
+def _queue(pool: Pool) -> str:
+    queued = f"{seconds_word(pool.queued_seconds)} of work" if pool.queued_seconds > 0 else ""
+    jobs = f"{len(pool.waiting)} jobs" if pool.waiting or not queued else ""
+    return " and ".join(part for part in (jobs, queued) if part)

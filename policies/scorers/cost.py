@@ -34,4 +34,4 @@ class Cost:
         """The price."""
         del request
         usd = candidate.prediction.usd
-        return "its price is not known" if usd is None else f"{usd_word(usd)} a clip"
+        return "its price is not known" if usd is None else f"costs {usd_word(usd)} a clip"

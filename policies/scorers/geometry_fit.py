@@ -65,7 +65,10 @@ class GeometryFit:
         if wish.size is not None:
             value = self._share(clip.width * clip.height, wish.size.pixels, wish, Prefer.RESOLUTION) ** 0.5
         else:
-            value = min(1.0, sqrt(clip.width * clip.height / self.default_pixels)) ** self.unasked
+            pixels = clip.width * clip.height
+            value = 1.0
+            if pixels < self.default_pixels:
+                value = sqrt(pixels / self.default_pixels) ** self.unasked
         if wish.seconds is not None:
             value *= self._share(clip.num_frames, wish.seconds * clip.fps, wish, Prefer.DURATION)
         if wish.fps is not None:

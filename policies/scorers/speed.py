@@ -34,7 +34,7 @@ class Speed:
         """Run and wait."""
         del request
         predicted = candidate.prediction
-        told = seconds_word(predicted.seconds)
-        if predicted.wait_seconds <= 0:
-            return told
-        return f"{told} after a wait of {seconds_word(predicted.wait_seconds)}"
+        told = f"takes {seconds_word(predicted.seconds)}"
+        if predicted.wait_seconds > 0:
+            told = f"{told} after a wait of {seconds_word(predicted.wait_seconds)}"
+        return f"{told}; {seconds_word(self.half_at_s)} would be worth half"

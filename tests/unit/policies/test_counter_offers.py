@@ -44,9 +44,9 @@ def test_deadline_and_what_would_be_soon_enough(build: Any) -> None:
     request = build.request(deadline_s=10)
     # 81 frames of 720x544 take some 32 s; nine times in ten they are there within 35 s.
     assert changes(engine.decide(request, fleet)) == [
-        "raise --deadline to 35",
-        "shorten the clip: --seconds 1.5",
-        "make it smaller: --size 368x272",
+        "allow 35 s until it is there",
+        "shorten the clip to 1.5 s",
+        "make it smaller: 368x272",
     ]
     assert engine.decide(replace(request, deadline_s=35), fleet).chosen is not None
     assert engine.decide(replace(request, deadline_s=25), fleet).chosen is None
@@ -56,7 +56,7 @@ def test_budget_and_what_would_be_cheap_enough(build: Any) -> None:
     engine, fleet = engine_and_fleet(build)
     request = build.request(max_cost_usd=0.01)
     offers = engine.decide(request, fleet).counter_offers
-    assert offers[0].change == "raise --max-cost to $0.033"
+    assert offers[0].change == "raise the budget to $0.033"
     assert 0.032 < (offers[0].chosen.candidate.prediction.usd or 0) <= 0.033
     assert all(o.chosen.candidate.prediction.usd <= 0.01 for o in offers[1:])  # type: ignore[operator]
     assert len(offers) == 3
@@ -65,14 +65,14 @@ def test_budget_and_what_would_be_cheap_enough(build: Any) -> None:
 def test_shorter_clip_is_the_longest_that_is_delivered(build: Any) -> None:
     engine, fleet = engine_and_fleet(build)
     decision = engine.decide(build.request(wish=ClipWish(seconds=20)), fleet)
-    assert changes(decision) == ["shorten the clip: --seconds 5.06"]
+    assert changes(decision) == ["shorten the clip to 5.06 s"]
     assert decision.counter_offers[0].chosen.candidate.plan.effective.num_frames == 81
 
 
 def test_smaller_size_is_the_largest_that_is_delivered(build: Any) -> None:
     engine, fleet = engine_and_fleet(build)
     decision = engine.decide(build.request(wish=ClipWish(size=Size(3840, 2160))), fleet)
-    assert changes(decision) == ["make it smaller: --size 832x480"]
+    assert changes(decision) == ["make it smaller: 832x480"]
     clip = decision.counter_offers[0].chosen.candidate.plan
     assert (clip.effective.width, clip.effective.height, clip.gave_way) == (832, 480, ())
 
@@ -80,27 +80,25 @@ def test_smaller_size_is_the_largest_that_is_delivered(build: Any) -> None:
 def test_lower_frame_rate(build: Any) -> None:
     engine, fleet = engine_and_fleet(build)
     assert changes(engine.decide(build.request(wish=ClipWish(fps=60)), fleet)) == [
-        "lower the frame rate: --fps 16"
+        "lower the frame rate to 16 fps"
     ]
 
 
 def test_required_camera_becomes_a_preference(build: Any) -> None:
     engine, fleet = engine_and_fleet(build)
     request = build.request(camera=(CameraWish(CameraMove.PUSH_IN, True), CameraWish(CameraMove.ROLL)))
-    assert changes(engine.decide(request, fleet)) == [
-        "prefer the camera move instead of requiring it: --camera push_in --camera roll"
-    ]
+    assert changes(engine.decide(request, fleet)) == ["prefer push_in instead of requiring it"]
 
 
 @pytest.mark.parametrize(
     ("asked", "change"),
     [
-        ({"generate_audio": True}, "leave out the sound (no --generate-audio)"),
-        ({"has_last_image": True, "task": TaskType.FLF2V}, "leave out --last-image"),
-        ({"has_driving_video": True, "task": TaskType.ANIMATE}, "leave out --driving-video"),
-        ({"has_audio": True, "task": TaskType.A2V}, "leave out --audio"),
-        ({"deny": ("alpha",)}, "allow other models (no --allow, no --deny)"),
-        ({"allow": ("nothing",)}, "allow other models (no --allow, no --deny)"),
+        ({"generate_audio": True}, "leave out the sound"),
+        ({"has_last_image": True, "task": TaskType.FLF2V}, "leave out the last image"),
+        ({"has_driving_video": True, "task": TaskType.ANIMATE}, "leave out the driving video"),
+        ({"has_audio": True, "task": TaskType.A2V}, "leave out the audio file"),
+        ({"deny": ("alpha",)}, "let denied models be taken"),
+        ({"allow": ("nothing",)}, "allow other models"),
     ],
 )
 def test_a_requirement_given_up(build: Any, asked: dict[str, Any], change: str) -> None:
@@ -112,7 +110,7 @@ def test_hosted_models_when_residency_allows(build: Any) -> None:
     hosted = build.card("hosted", offer={"backend": "fal", "latency": {"p50": 9, "p95": 20, **SOURCED}})
     engine, fleet = engine_and_fleet(build, hosted)
     assert changes(engine.decide(build.request(residency=Residency.SELF_HOSTED), fleet)) == [
-        "let the photograph go to a hosted model: --residency any"
+        "let the photograph go to a hosted model"
     ]
 
 
@@ -120,7 +118,7 @@ def test_a_retired_model_names_its_replacement(build: Any) -> None:
     old = build.card("old", status="retired", retires_on="2026-01-01", replacement="new")
     engine, fleet = engine_and_fleet(build, old, build.card("new"))
     decision = engine.decide(build.request(model="old"), fleet)
-    assert changes(decision) == ["take its replacement: --model new", "let the router choose: --model auto"]
+    assert changes(decision) == ["take its successor new", "let the router choose: it takes new"]
     assert decision.rejected[1].reason == "Old was retired on 2026-01-01; use new instead"
 
 
@@ -133,9 +131,9 @@ def test_several_changes_only_when_one_alone_does_not_help(build: Any) -> None:
     (change,) = changes(decision)
     # Size and duration are kept: they are not what stands in the way.
     deadline, budget, sound = change.split(" and ")
-    assert deadline.startswith("raise --deadline to 3")
-    assert budget.startswith("raise --max-cost to $0.03")
-    assert sound == "leave out the sound (no --generate-audio)"
+    assert deadline.startswith("allow 3")
+    assert budget.startswith("raise the budget to $0.03")
+    assert sound == "leave out the sound"
     assert decision.counter_offers[0].chosen.candidate.plan.effective.num_frames == 80
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.types import CameraMove, ClipPlan, Fit, Framing, Geometry, Intensity
-from policies.base import CounterOffer, Decision, Rejected
+from policies.base import Clash, CounterOffer, Decision, Rejected, Saves
 from policies.render import candidate_json, decision_json, plan_from_json, plan_json
 
 geometries = st.builds(
@@ -95,8 +95,12 @@ def test_decision_shape(build: Any) -> None:
         fallbacks=(scored,),
         candidates=(scored,),
         rejected=(Rejected("beta", "local", "budget", "costs too much"),),
-        counter_offers=(CounterOffer("raise --max-cost to $1", scored),),
+        counter_offers=(
+            CounterOffer("raise the budget to $1", scored, {"max_cost_usd": 1.0}, Saves(2.345, None)),
+        ),
         advice=("one", "two"),
+        clashes=(Clash(("size", "max_cost_usd"), "both cannot be had"),),
+        notes=("explored",),
     )
     shown = decision_json(decision)
     assert list(shown) == [
@@ -108,12 +112,30 @@ def test_decision_shape(build: Any) -> None:
         "rejected",
         "counter_offers",
         "advice",
+        "pareto",
+        "clashes",
+        "notes",
     ]
     assert shown["chosen"] == candidate_json(scored)
     assert shown["rejected"] == [
         {"model": "beta", "offer": "local", "filter": "budget", "reason": "costs too much"}
     ]
-    assert shown["counter_offers"] == [{"change": "raise --max-cost to $1", "chosen": candidate_json(scored)}]
+    assert shown["counter_offers"] == [
+        {
+            "change": "raise the budget to $1",
+            "patch": {"max_cost_usd": 1.0},
+            "saves": {"seconds": 2.35, "usd": None},
+            "chosen": candidate_json(scored),
+        }
+    ]
+    assert shown["clashes"] == [{"fields": ["size", "max_cost_usd"], "reason": "both cannot be had"}]
+    assert shown["notes"] == ["explored"]
+    (front,) = shown["pareto"]
+    assert (front["model"], front["offer"], front["usd"]) == (
+        scored.candidate.card.id,
+        scored.candidate.offer.id,
+        scored.candidate.prediction.usd,
+    )
     assert shown["advice"] == ["one", "two"]
     assert shown["features"]["image"]["faces"] == [[0.1, 0.2, 0.3, 0.4]]
     assert shown["features"]["image"]["sharpness"] is None

@@ -27,6 +27,9 @@ def offer_reason(policy: Any, build: Any, card: Any, **asked: Any) -> str | None
     return policy.reject_offer(build.request(**asked), card, card.offers[0])
 
 
+FOLLOWS = {"kind": "follows", "of": "audio", "min": 2, "max": 20}
+
+
 @pytest.mark.parametrize(
     ("over", "reason"),
     [
@@ -85,6 +88,12 @@ def test_model_choice(build: Any, asked: dict[str, Any], reason: str | None) -> 
         ({}, {"has_audio": True}, "takes no audio file"),
         ({}, {"generate_audio": True}, "makes no sound, and sound was asked for"),
         ({"controls": {"audio_out": "native"}}, {"generate_audio": True}, None),
+        ({"controls": {"prompt_required": True}}, {}, None),
+        (
+            {"controls": {"prompt_required": True}},
+            {"words": 0, "task": TaskType.I2V},
+            "needs a motion prompt, and none was given",
+        ),
         ({"controls": {"prompt": False}}, {}, "reads no words, so the prompt would have no effect"),
         ({"controls": {"prompt": False}}, {"words": 0, "task": TaskType.I2V}, None),
         ({"controls": {"prompt": False}}, {"model": "alpha"}, None),
@@ -103,6 +112,20 @@ def test_task(build: Any, card: dict[str, Any], asked: dict[str, Any], reason: s
         ({"needs": ["last_image"]}, {"has_last_image": True}, None),
         ({"excludes": ["audio"]}, {}, None),
         ({"excludes": ["audio"]}, {"has_audio": True}, "this mode takes no audio"),
+        ({"excludes": ["loop"]}, {"wants_loop": True}, None),
+        ({"length": FOLLOWS}, {"audio_seconds": 2}, None),
+        ({"length": FOLLOWS}, {"audio_seconds": 20.05}, None),
+        ({"length": FOLLOWS}, {}, None),
+        (
+            {"length": FOLLOWS},
+            {"audio_seconds": 1.5},
+            "the audio lasts 1.5 s; this mode takes 2 to 20 s",
+        ),
+        (
+            {"length": FOLLOWS | {"of": "driving_video", "max": 30}},
+            {"driving_seconds": 40, "audio_seconds": 5},
+            "the driving video lasts 40 s; this mode takes 2 to 30 s",
+        ),
     ],
 )
 def test_task_of_a_mode(build: Any, mode: dict[str, Any], asked: dict[str, Any], reason: str | None) -> None:

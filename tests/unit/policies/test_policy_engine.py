@@ -253,7 +253,7 @@ def test_what_is_kept_is_bounded(build: Any) -> None:
     fleet = idle_fleet(catalog, gpus)
     for at in range(candidates.MOST_SHEETS + 50):
         engine.decide(build.request(1000 + at, 1000, wish=ClipWish(seconds=1 + at / 1000)), fleet)
-    kept = engine._candidates
+    kept = engine._gatherer._candidates
     assert len(kept._sheets) == candidates.MOST_SHEETS
     assert len(kept._lengths) == candidates.MOST_WISHES
     assert len(kept.entries[0].rows[0].priced) <= candidates.MOST_PRICED
@@ -333,7 +333,7 @@ def test_advice_of_features_comes_first_then_what_gave_way(build: Any) -> None:
 )
 def test_advice_on_duration(build: Any, read: dict[str, Any], seconds: float, told: str | None) -> None:
     decision = decide(build, build.card(), wish=ClipWish(seconds=seconds), **read)
-    assert decision.advice == ((told,) if told else ())
+    assert [line for line in decision.advice if "hold best" in line] == ([told] if told else [])
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -107,12 +108,51 @@ def test_overlay_without_profiles_is_the_shipped_set(tmp_path: Path) -> None:
     assert set(load_profiles(tmp_path)) == set(load_profiles())
 
 
-def test_two_files_with_one_name_are_refused(tmp_path: Path) -> None:
+def overlay(tmp_path: Path, **files: str) -> Path:
     (tmp_path / "profiles").mkdir()
-    for name in ("a.yaml", "b.yaml"):
-        (tmp_path / "profiles" / name).write_text(yaml.safe_dump(sheet(name="twice")))
-    with pytest.raises(ConfigError, match=r"b\.yaml: profile twice is in another file already"):
-        load_profiles(tmp_path)
+    for name, text in files.items():
+        (tmp_path / "profiles" / f"{name}.yaml").write_text(text)
+    return tmp_path
+
+
+def test_of_two_files_with_one_name_neither_is_taken(tmp_path: Path) -> None:
+    text = yaml.safe_dump(sheet(name="balanced"))
+    profiles = load_profiles(overlay(tmp_path, a=text, b=text))
+    assert profiles["balanced"].summary == load_profiles()["balanced"].summary
+    (problem,) = profiles.problems
+    assert "b.yaml: line " in problem.message
+    assert "profile balanced is in another file already" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("over", "told"),
+    [
+        ({"fallbacks": -1}, "fallbacks: Input should be greater"),
+        ({"scorers": [{"use": "beauty", "weight": 1}]}, "scorers: no scorer is called 'beauty'"),
+        ({"filters": ["lifecycle", "lifecycle"]}, "filters repeat"),
+    ],
+)
+def test_a_broken_profile_is_told_with_its_line_and_the_shipped_one_answers(
+    tmp_path: Path, over: dict[str, Any], told: str
+) -> None:
+    text = yaml.safe_dump(sheet(**{"name": "balanced", **over}), sort_keys=False)
+    good = yaml.safe_dump(sheet(name="nightly"))
+    profiles = load_profiles(overlay(tmp_path, broken=text, good=good))
+    assert profiles["balanced"].summary == load_profiles()["balanced"].summary
+    assert profiles["nightly"].summary == "A profile for tests."
+    (problem,) = profiles.problems
+    field = next(iter(over))
+    at = next(n for n, line in enumerate(text.splitlines(), 1) if line.startswith(f"{field}:"))
+    assert re.search(rf"/profiles/broken\.yaml: line ({at}|{at + 1}): ", problem.message)
+    assert told in problem.message
+    with pytest.raises(ConfigError, match=r"broken\.yaml"):
+        load_profiles(tmp_path, strict=True)
+
+
+def test_a_profile_that_is_no_yaml_is_told(tmp_path: Path) -> None:
+    profiles = load_profiles(overlay(tmp_path, broken="name: [balanced"))
+    assert set(profiles) == set(load_profiles())
+    assert "broken.yaml: line 1: not valid YAML" in profiles.problems[0].message
 
 
 # --- registry -------------------------------------------------------------------------------------

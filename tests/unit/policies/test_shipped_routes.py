@@ -10,7 +10,7 @@ import pytest
 
 from models.catalog import load_catalog
 from models.gpus import load_gpus
-from models.types import CameraMove, CameraWish, ClipWish, Objective, Size
+from models.types import CameraMove, CameraWish, ClipWish, Objective, Residency, Size
 from policies.base import Decision
 from policies.engine import Engine, idle_fleet
 from policies.profile import load_profiles
@@ -78,26 +78,38 @@ def test_portrait_and_landscape_keep_their_shape(build: Any) -> None:
 
 def test_required_camera_needs_a_real_interface(build: Any) -> None:
     decision = landscape(build, camera=(PUSH_IN,))
-    assert {s.candidate.card.id for s in decision.candidates} == {"parallax"}
-    assert decision.chosen is not None
-    assert any("Nothing is generated" in line for line in decision.advice)
+    assert {s.candidate.card.controls.camera.kind for s in decision.candidates} == {
+        "native",
+        "parameter",
+        "brackets",
+    }
     assert any(
         row.filter == "camera_control" and "only prompt words" in row.reason for row in decision.rejected
     )
+    own = landscape(build, camera=(PUSH_IN,), residency=Residency.SELF_HOSTED)
+    assert {s.candidate.card.id for s in own.candidates} == {"parallax"}
+    assert any("Nothing is generated" in line for line in own.advice)
 
 
-def test_4k_is_refused_with_the_largest_that_can_be_had(build: Any) -> None:
-    decision = landscape(build, wish=ClipWish(size=Size(3840, 2160)))
+def test_4k_is_made_by_hosts_or_refused_with_the_largest_that_can_be_had(build: Any) -> None:
+    wish = ClipWish(size=Size(3840, 2160))
+    hosted = landscape(build, wish=wish).chosen
+    assert hosted is not None
+    assert hosted.candidate.plan.effective.size == wish.size
+    decision = landscape(build, wish=wish, residency=Residency.SELF_HOSTED)
     assert decision.chosen is None
     assert all("3840x2160" in row.reason for row in decision.rejected if row.filter == "geometry")
-    (offer,) = decision.counter_offers
+    (offer,) = [offer for offer in decision.counter_offers if "size" in offer.patch]
     size = offer.chosen.candidate.plan.effective.size
-    assert offer.change == f"make it smaller: --size {size}"
+    assert offer.patch["size"] == str(size)
     assert size.pixels >= 1248 * 704
 
 
-def test_15_seconds_are_chained_or_refused_with_figures(build: Any) -> None:
-    decision = landscape(build, wish=ClipWish(seconds=15))
+def test_15_seconds_are_made_whole_or_chained_or_refused_with_figures(build: Any) -> None:
+    whole = landscape(build, wish=ClipWish(seconds=15)).chosen
+    assert whole is not None
+    assert whole.candidate.plan.segments == 1
+    decision = landscape(build, wish=ClipWish(seconds=15), residency=Residency.SELF_HOSTED)
     assert decision.chosen is not None
     plan = decision.chosen.candidate.plan
     assert plan.segments > 1
