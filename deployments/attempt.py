@@ -38,9 +38,12 @@ class Pace:
     worker_beat_s: float = 2.0
     """Five beats fit into the ten seconds after which a worker counts as gone."""
     stall_floor_s: float = 120.0
-    """No watchdog is faster than this: first steps compile kernels and load codecs."""
+    """Between stages no watchdog is faster than this: first steps compile kernels and load codecs."""
+    step_floor_s: float = 60.0
+    """Between steps none is faster than this: a preview picture may wait for an object store. Our choice."""
     stall_factor: float = 3.0
-    """Silence longer than three predicted runs of the clip is a stall (self-hosted runs vary by 5 %)."""
+    """Silence longer than three predicted steps (where none are counted, three predicted runs of the clip) is
+    a stall: self-hosted runs vary by 5 %."""
     outcome_s: float = 300.0
     """How long a finished clip waits for a store that is away. The fence, not the lease, tells whether it is
     still wanted."""
@@ -57,6 +60,12 @@ class Terms:
     usd_per_gpu_s: float
     lease_s: float
     retain_s: float
+    also: tuple[str, ...] = ()
+    """Offers of the same card that run on these weights too, with an adapter laid over them."""
+
+    def serves(self, model: str, offer: str) -> bool:
+        """Whether this replica can run that offer."""
+        return model == self.model and offer in (self.offer, *self.also)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +123,6 @@ class AttemptRun:
             Stalled: the ranks said nothing for too long.
         """
         predicted = float(self.attempt.decision["predicted"]["seconds"])
-        patience = max(self.pace.stall_floor_s, self.pace.stall_factor * predicted)
         began = heard = time.monotonic()
         beaten = float("-inf")
         progress: Progress | None = None
@@ -136,10 +144,8 @@ class AttemptRun:
                     heard = now
                     progress = _progress(event, predicted, now - began)
                     pending = asyncio.ensure_future(_next(events))
-                if now - heard > patience:
-                    raise Stalled(
-                        f"silent for {now - heard:.0f} s; the clip was predicted at {predicted:.0f} s"
-                    )
+                if now - heard > patience_s(self.pace, predicted, progress):
+                    raise Stalled(_silence(now - heard, predicted, progress))
                 if now - beaten < self.pace.beat_s:
                     continue
                 beaten = now
@@ -183,10 +189,12 @@ class AttemptRun:
             "stages": last["stages"],
             "notes": last["notes"],
             "served_model": terms.model,
-            "offer": terms.offer,
+            "offer": self.attempt.offer,
         }
+        # The fit is of the formula's own word, which the calibrated prediction is a multiple of.
+        formula_s = float(predicted["seconds"]) / float(self.attempt.decision.get("speed", 1.0))
         observation = Observation(
-            terms.model, terms.offer, terms.gpu, self.attempt.gpus, float(predicted["seconds"]), seconds
+            terms.model, self.attempt.offer, terms.gpu, self.attempt.gpus, formula_s, seconds
         )
         try:
             await self._write(
@@ -256,6 +264,24 @@ class AttemptRun:
             log.warning("media of a dropped clip stay: %s", error)
 
 
+def patience_s(pace: Pace, predicted_s: float, progress: Progress | None) -> float:
+    """How long the ranks may be silent after they said `progress` last.
+
+    Inside a loop of steps, `stall_factor` predicted steps: the whole clip's time over their number, which is
+    more than one takes. Elsewhere as many predicted runs of the clip.
+    """
+    if progress is None or not 0 < progress.step < progress.steps:
+        return max(pace.stall_floor_s, pace.stall_factor * predicted_s)
+    return max(pace.step_floor_s, pace.stall_factor * predicted_s / progress.steps)
+
+
+def _silence(seconds: float, predicted_s: float, progress: Progress | None) -> str:
+    where = "before the first step" if progress is None else f"in {progress.stage}"
+    if progress is not None and progress.steps:
+        where += f" after step {progress.step} of {progress.steps}"
+    return f"silent for {seconds:.0f} s {where}; the whole clip was predicted at {predicted_s:.0f} s"
+
+
 def clip_task(job: Job, attempt: Attempt) -> ClipTask:
     """What the ranks are asked for.
 
@@ -275,6 +301,10 @@ def clip_task(job: Job, attempt: Attempt) -> ClipTask:
         camera=tuple(attempt.decision.get("camera", ())),
         intensity=request.get("motion"),
         faces=tuple(tuple(face) for face in job.features["image"].get("faces", ())),
+        offer=attempt.offer,
+        driving_video_key=request["media"].get("driving_video"),
+        audio_key=request["media"].get("audio"),
+        generate_audio=bool(request.get("generate_audio")),
     )
 
 

@@ -115,6 +115,11 @@ class Coordinator:
         async with self._busy:
             if self.state == "lost":
                 return Taken(taken=False, reason=self._reason)
+            if self._ranks.failure is not None:
+                # Another replica of the pool may have the weights: the job is given back, untouched.
+                failure = self._ranks.failure
+                told = f"{failure['code']}: {failure['message']}"
+                return Taken(taken=False, reason=told, elsewhere=True)
             try:
                 job, attempts = await self._start(job_id, fence)
             except (StaleFence, JobNotFound):
@@ -126,9 +131,6 @@ class Coordinator:
             attempt = attempts[fence]
             await self._sweep(job.id, attempts.values(), fence)
             run = AttemptRun(self._store, self._media, self._ranks, self._terms, self._pace, job, attempt)
-            if self._ranks.failure is not None:
-                await run.give_up(self._ranks.failure, 0.0)
-                return Taken(taken=True, reason=self._ranks.failure["code"])
             fault = await run.see_through()
             if fault is not None:
                 await self._rebuild(fault)
@@ -154,9 +156,10 @@ class Coordinator:
 
     def _check_offer(self, attempt: Attempt | None) -> None:
         """While an application is updated to another model, replicas of the version before still answer."""
-        mine = (self._terms.model, self._terms.offer)
-        if attempt is not None and (attempt.model, attempt.offer) != mine:
-            raise WrongWorker(f"this replica runs {'/'.join(mine)}, not {attempt.model}/{attempt.offer}")
+        terms = self._terms
+        if attempt is not None and not terms.serves(attempt.model, attempt.offer):
+            mine = f"{terms.model}/{terms.offer}"
+            raise WrongWorker(f"this replica runs {mine}, not {attempt.model}/{attempt.offer}")
 
     async def _sweep(self, job_id: str, attempts: Iterable[Attempt], fence: int) -> None:
         """Remove what earlier attempts left: one that died between storing and publishing told nobody."""

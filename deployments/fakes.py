@@ -21,6 +21,8 @@ class Scene:
     steps: int = 2
     ending: Literal["done", "error", "dies", "silent", "ends"] = "done"
     """`silent` says nothing more until it is cancelled or killed; `ends` stops without a last word."""
+    stops_at: int | None = None
+    """Says nothing more after this step, however many there are."""
     error: I2VError | None = None
     deaf: bool = False
     """Does not hear the cancel flag."""
@@ -45,6 +47,8 @@ class ScriptedRanks:
         self.killed = 0
         self.dead = False
         """True: a rank died; a start heals it."""
+        self.tasks: list[ClipTask] = []
+        """Every clip asked for, in order."""
         self.at_work = 0
         self.most_at_work = 0
         self.cancelled: set[tuple[str, int]] = set()
@@ -74,6 +78,7 @@ class ScriptedRanks:
 
     async def generate(self, task: ClipTask) -> AsyncGenerator[Event, None]:
         """Play the next scene on this clip."""
+        self.tasks.append(task)
         scene = self.scenes.popleft() if self.scenes else Scene()
         self.at_work += 1
         self.most_at_work = max(self.most_at_work, self.at_work)
@@ -93,6 +98,8 @@ class ScriptedRanks:
                 "preview_key": None,
             }
             scene.begun.set()
+            if scene.stops_at == step:
+                await asyncio.Event().wait()
             if scene.waits:
                 await self._wait(scene, task)
             if self._stopped(scene, task):

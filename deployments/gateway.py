@@ -9,7 +9,7 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 from starlette.datastructures import MutableHeaders
 
-from deployments.wiring import media_store, open_store, route_engine
+from deployments.wiring import keep_for_good, media_store, open_store, route_engine
 from router.fleet import CachedFleet
 from router.gateway import create_app
 from router.settings import Settings
@@ -50,15 +50,17 @@ class GatewayReplica:
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Serve once, after the constructor, inside the replica."""
         settings = self._settings
+        engine = route_engine(settings)
         app = create_app(
             settings=settings,
             store=self._store,
             media=media_store(settings),
-            engine=route_engine(settings),
-            fleet=CachedFleet(self._store),
+            engine=engine,
+            fleet=CachedFleet(self._store, engine.catalog),
             nudge=self._nudge,
         )
         app.add_middleware(ProxyNamesRequests)
+        keep_for_good()
         return app
 
     async def _nudge(self) -> None:

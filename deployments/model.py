@@ -11,7 +11,7 @@ from deployments.args import ModelArgs
 from deployments.attempt import Terms
 from deployments.coordinator import Coordinator
 from deployments.gang import Gang
-from deployments.wiring import media_store, open_store
+from deployments.wiring import catalog, media_store, open_store
 from models.gpus import load_gpus
 from router.jobs.records import Worker
 from router.settings import Settings
@@ -24,6 +24,7 @@ class ModelReplica:
         given = ModelArgs.model_validate(args)
         settings = Settings()
         context = serve.get_replica_context()
+        card = catalog(settings).get(given.model)
         store = await open_store(settings)
         self._coordinator = Coordinator(
             Worker(
@@ -48,6 +49,7 @@ class ModelReplica:
                 usd_per_gpu_s=load_gpus()[given.gpu].usd_per_hour / 3600,
                 lease_s=settings.lease_s,
                 retain_s=settings.retain_s,
+                also=tuple(o.id for o in card.offers if o.replica == given.offer),
             ),
         )
         await self._coordinator.open()
@@ -57,9 +59,9 @@ class ModelReplica:
         self._coordinator.check()
 
     async def run(self, job_id: str, fence: int) -> dict[str, Any]:
-        """Take a job and see it through. Returns `{"taken": bool, "reason": str}`."""
+        """Take a job and see it through. Returns the members of `Taken`."""
         taken = await self._coordinator.take(job_id, fence)
-        return {"taken": taken.taken, "reason": taken.reason}
+        return {"taken": taken.taken, "reason": taken.reason, "elsewhere": taken.elsewhere}
 
     async def __del__(self) -> None:
         """Serve calls and awaits this when the replica drains, within `graceful_shutdown_timeout_s`.

@@ -222,9 +222,15 @@ class RankProcess:
         began = time.monotonic()
         monitor = _Monitor(emit, cancel, lambda frame: self._publish_preview(task, frame))
         monitor.stage(Stage.ENCODING_INPUT)
-        request = self._request(task)
+        request = self._request(task, scratch)
         result = self._runner.generate(request, monitor)
-        encoded = encode_clip(result.frames, request.plan.effective, scratch, on_frame=monitor.frame)
+        encoded = encode_clip(
+            result.frames,
+            request.plan.effective,
+            scratch,
+            audio=result.audio if self._sounds(task) else None,
+            on_frame=monitor.frame,
+        )
         monitor.stage(Stage.STORING)
         media = self._store_media(task, encoded)
         monitor.close()
@@ -265,7 +271,12 @@ class RankProcess:
             raise
         return media
 
-    def _request(self, task: ClipTask) -> RunRequest:
+    def _sounds(self, task: ClipTask) -> bool:
+        """Whether the clip has sound: asked for, given, or made by this model whatever is asked."""
+        always = self._card.controls.audio_out == "always"
+        return task.generate_audio or task.audio_key is not None or always
+
+    def _request(self, task: ClipTask, scratch: Path) -> RunRequest:
         return RunRequest(
             image=self._picture(task.image_key),
             last_image=self._picture(task.last_image_key) if task.last_image_key else None,
@@ -276,7 +287,18 @@ class RankProcess:
             camera=tuple(CameraMove(move) for move in task.camera),
             intensity=Intensity[task.intensity.upper()] if task.intensity else None,
             faces=task.faces,
+            offer=task.offer,
+            driving_video=self._local(task.driving_video_key, scratch / "driving_video"),
+            audio=self._local(task.audio_key, scratch / "audio"),
+            generate_audio=task.generate_audio,
         )
+
+    def _local(self, key: str | None, target: Path) -> Path | None:
+        """A copy of an object as a file: decoders read back and forth."""
+        if key is None:
+            return None
+        self._media.fetch(key, target)
+        return target
 
     def _picture(self, key: str) -> Image.Image:
         with Image.open(BytesIO(self._media.read(key))) as image:

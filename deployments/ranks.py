@@ -31,6 +31,11 @@ class ClipTask:
     camera: tuple[str, ...]
     intensity: str | None
     faces: tuple[tuple[float, float, float, float], ...]
+    offer: str | None = None
+    """The card's offer that the clip is for; None: the one that the rank was started with."""
+    driving_video_key: str | None = None
+    audio_key: str | None = None
+    generate_audio: bool = False
 
 
 class Ranks(Protocol):

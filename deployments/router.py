@@ -17,7 +17,7 @@ from ray.serve.exceptions import (
 from ray.serve.handle import DeploymentHandle
 
 from deployments.discovery import MODEL_DEPLOYMENT, model_pools
-from deployments.wiring import media_store, open_store, route_engine
+from deployments.wiring import keep_for_good, media_store, open_store, route_engine
 from router.dispatch import Dispatcher
 from router.jobs.records import PoolRecord
 from router.launching import Taken, WorkerLost
@@ -64,7 +64,7 @@ class ServeLauncher:
             return Taken(taken=True, reason=f"pool {pool}: contact lost")
         except (RayError, RayServeException) as error:
             raise WorkerLost(f"pool {pool}: {type(error).__name__}") from error
-        return Taken(bool(answer["taken"]), str(answer["reason"]))
+        return Taken(bool(answer["taken"]), str(answer["reason"]), bool(answer.get("elsewhere")))
 
 
 class RouterReplica:
@@ -73,13 +73,16 @@ class RouterReplica:
     async def __init__(self) -> None:  # type: ignore[misc]
         settings = Settings()
         store = await open_store(settings)
+        engine = route_engine(settings)
         self._dispatcher = Dispatcher(
             store=store,
             media=media_store(settings),
-            engine=route_engine(settings).policies,
+            engine=engine.policies,
             launcher=ServeLauncher(),
             lease_s=settings.lease_s,
+            catalog=engine.catalog,
         )
+        keep_for_good()
         self._loop = asyncio.create_task(self._dispatcher.run())
 
     async def nudge(self) -> None:

@@ -1,13 +1,17 @@
-"""What one tick of the dispatcher knows: the fleet, the room of each pool, and which pools are broken."""
+"""What one tick of the dispatcher knows: the fleet, and the room of each pool."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from policies.base import Fleet, Pool
-from router.jobs.records import Attempt, PoolRecord, Worker
+from models.types import Priority
+from policies.base import Fleet, Pool, Waiting
+from policies.fairness import room as held_back
+from router.fleet import LiveFleet, band, healed
+from router.health import OfferKey
+from router.jobs.records import Attempt, Job, PoolRecord, Worker
 
 
 def free_slots(
@@ -33,24 +37,14 @@ def free_slots(
     return room
 
 
-def broken_pools(workers: Sequence[Worker]) -> frozenset[str]:
-    """Pools all of whose workers are up but cannot work (their weights are not to be had). Pure.
-
-    Waiting does not mend such a pool; an operator does.
-    """
-    states: dict[str, set[str]] = {}
-    for worker in workers:
-        states.setdefault(worker.pool, set()).add(worker.state)
-    return frozenset(pool for pool, seen in states.items() if seen == {"broken"})
-
-
 @dataclass(slots=True)
 class Board:
     """Changes as jobs are placed, so that each decision of a tick sees the ones before it."""
 
-    fleet: Fleet
+    fleet: LiveFleet
     room: Counter[str]
-    broken: frozenset[str] = frozenset()
+    under_way: Counter[OfferKey] = field(default_factory=Counter)
+    """Attempts that hold a lease, by offer."""
 
     @property
     def full(self) -> bool:
@@ -60,12 +54,25 @@ class Board:
     @property
     def healed(self) -> Fleet:
         """The fleet as it would be if every pool that may recover had."""
-        return replace(
-            self.fleet,
-            pools=tuple(
-                pool if pool.name in self.broken else replace(pool, healthy=True) for pool in self.fleet.pools
-            ),
-        )
+        return healed(self.fleet)
+
+    def has_room(self, pool: Pool, priority: Priority) -> bool:
+        """True when a job of this priority may be handed to the pool now.
+
+        A pool that cannot grow holds replicas back from lower bands; an offer on probation takes one attempt.
+        """
+        if self.room[pool.name] < 1:
+            return False
+        offer = (pool.model, pool.offer)
+        if offer in self.fleet.probation and self.under_way[offer] > 0:
+            return False
+        busy = len(pool.busy_seconds)
+        return pool.replicas < pool.max_replicas or busy < held_back(priority, pool.replicas)
+
+    def knows_no_room(self, model: str) -> bool:
+        """True when the model has pools here, and none of them has room."""
+        names = {pool.name for pool in self.fleet.pools if pool.model == model}
+        return bool(names) and not any(self.room[name] for name in names)
 
     def rest(self, resting: Mapping[str, str]) -> None:
         """Pools that turned a job away a moment ago are not asked now."""
@@ -76,15 +83,28 @@ class Board:
         for name in resting:
             self._change(name, rested)
 
-    def occupy(self, name: str, seconds: float) -> None:
+    def occupy(self, pool: Pool, seconds: float) -> None:
         """A job was handed to the pool."""
-        self.room[name] -= 1
-        self._change(name, lambda pool: replace(pool, busy_seconds=(*pool.busy_seconds, seconds)))
+        self.room[pool.name] -= 1
+        self.under_way[pool.model, pool.offer] += 1
+        self._change(pool.name, lambda pool: replace(pool, busy_seconds=(*pool.busy_seconds, seconds)))
 
-    def promise(self, name: str, seconds: float) -> None:
+    def promise(self, name: str, job: Waiting) -> None:
         """A job waits for the pool."""
-        self._change(name, lambda pool: replace(pool, queued_seconds=pool.queued_seconds + seconds))
+        self._change(name, lambda pool: replace(pool, waiting=(*pool.waiting, job)))
+
+    def promise_as_estimated(self, job: Job) -> None:
+        """A job waits that was not decided anew: it waits where its last decision put it."""
+        chosen = job.routing.get("chosen")
+        if not chosen:
+            return
+        offer, seconds = (chosen["model"], chosen["offer"]), float(chosen["predicted"]["seconds"])
+        for pool in self.fleet.pools:
+            if (pool.model, pool.offer) == offer:
+                self.promise(pool.name, Waiting(job.due_at - self.fleet.now, band(job.priority), seconds))
+                return
 
     def _change(self, name: str, change: Callable[[Pool], Pool]) -> None:
+        """Change every pool of that name: offers that share replicas share their load."""
         pools = tuple(change(pool) if pool.name == name else pool for pool in self.fleet.pools)
         self.fleet = replace(self.fleet, pools=pools)

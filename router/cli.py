@@ -11,10 +11,12 @@ import typer
 from models.errors import ConfigError, InvalidRequest
 from router import cli_options as opt
 from router.cli_jobs import finish, jobs
-from router.cli_options import FleetChoice, clip_options, refuse_unsupported
+from router.cli_models import models
+from router.cli_options import FleetChoice, clip_options
 from router.cli_progress import POLL_S, watching
 from router.cli_report import Exit, Report, reporting
-from router.cli_tables import decision_view, models_table
+from router.cli_simulate import simulate
+from router.cli_tables import decision_view
 from router.client import Client
 from router.client.connection import DEFAULT_SERVER
 
@@ -26,6 +28,8 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 the job failed or nothing fits, 2 wrong usage, 3 no server.",
 )
 app.add_typer(jobs, name="jobs")
+app.add_typer(models, name="models")
+app.add_typer(simulate, name="simulate")
 
 IMAGE = typer.Argument(exists=True, dir_okay=False, readable=True, help="The photograph.")
 
@@ -79,7 +83,6 @@ def run(
     """Make a clip: send the photograph, wait, download, and show why this model made it."""
     report = Report(as_json=as_json)
     with reporting(report), Client(server) as client:
-        refuse_unsupported(driving_video, audio)
         _check_out(out)
         options = clip_options(
             model=model,
@@ -98,7 +101,9 @@ def run(
             seed=seed,
             priority=priority,
         )
-        video = client.create(image, prompt, last_image=last_image, **options)
+        video = client.create(
+            image, prompt, last_image=last_image, driving_video=driving_video, audio=audio, **options
+        )
         report.note(f"{video.id} accepted")
         try:
             with watching(report) as show:
@@ -164,9 +169,15 @@ def route(
             priority=priority,
         )
         if fleet is FleetChoice.LIVE:
-            refuse_unsupported(driving_video, audio)
             with Client(server) as client:
-                decision = client.route(image, prompt, last_image=last_image, **options)
+                decision = client.route(
+                    image,
+                    prompt,
+                    last_image=last_image,
+                    driving_video=driving_video,
+                    audio=audio,
+                    **options,
+                )
         else:
             from router.cli_offline import decide_offline
 
@@ -175,33 +186,12 @@ def route(
                 prompt,
                 options,
                 last_image=last_image,
-                driving_video=driving_video is not None,
-                audio=audio is not None,
+                driving_video=driving_video,
+                audio=audio,
             )
         report.result(decision, decision_view(decision))
         if decision["chosen"] is None:
             raise typer.Exit(Exit.FAILED)
-
-
-@app.command()
-def models(
-    fleet: Annotated[
-        FleetChoice, typer.Option(help="live: with the server's readiness. all: the cards, no server needed.")
-    ] = FleetChoice.LIVE,
-    server: opt.ServerOption = DEFAULT_SERVER,
-    as_json: opt.JsonOption = False,
-) -> None:
-    """List the models."""
-    report = Report(as_json=as_json)
-    with reporting(report):
-        if fleet is FleetChoice.LIVE:
-            with Client(server) as client:
-                found = client.models()
-        else:
-            from router.cli_offline import models_offline
-
-            found = models_offline()
-        report.result({"data": [card.model_dump(mode="json") for card in found]}, models_table(found))
 
 
 def _check_out(out: Path) -> None:

@@ -8,7 +8,6 @@ from typing import Annotated, cast
 
 import typer
 
-from models.errors import InvalidRequest
 from models.types import Intensity, Objective, Priority, Residency
 from router.client import ClipOptions
 
@@ -151,19 +150,3 @@ def clip_options(
 def comma_list(text: str) -> list[str]:
     """`a, b` as a list without empty elements."""
     return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def refuse_unsupported(driving_video: Path | None, audio: Path | None) -> None:
-    """Say so when a control is given that no request of this version can carry.
-
-    Raises:
-        InvalidRequest: names the option.
-    """
-    for name, given in (("driving_video", driving_video), ("audio", audio)):
-        if given is not None:
-            option = "--" + name.replace("_", "-")
-            raise InvalidRequest(
-                f"{option} {given}: the API of this version does not take it; "
-                "`i2v route --fleet all` tells which models would",
-                param=name,
-            )

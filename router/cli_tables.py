@@ -16,6 +16,8 @@ from router.client import Model, Video
 Json = Mapping[str, Any]
 SHOWN = 12
 """Rows of a long list that are shown; `--json` has them all."""
+OPTIONS = {"deadline_s": "--deadline", "max_cost_usd": "--max-cost"}
+"""Options that are not called as the fields of the API are."""
 STATUS_STYLES = {
     "completed": "green",
     "failed": "red",
@@ -39,8 +41,12 @@ def decision_view(decision: Json) -> RenderableType:
         parts += [_chosen_line(chosen, decision["profile"]), _candidates(decision), _scores(chosen)]
     if decision["rejected"]:
         parts.append(_rejected(decision["rejected"]))
+    parts += [
+        Text.assemble(("clash   ", "bold red"), clash["reason"]) for clash in decision.get("clashes", ())
+    ]
     if decision["counter_offers"]:
         parts.append(_counter_offers(decision["counter_offers"]))
+    parts += [Text.assemble(("note    ", "bold yellow"), line) for line in decision.get("notes", ())]
     advice = [Text.assemble(("advice  ", "bold yellow"), line) for line in decision["advice"]]
     return Group(*parts, *([Text(), *advice] if advice else []))
 
@@ -224,7 +230,9 @@ def _scores(chosen: Json) -> Group:
 def _rejected(rejected: Sequence[Json]) -> Group:
     table = _table("model/offer", "filter", "because")
     for row in _spread(rejected):
-        table.add_row(Text(f"{row['model']}/{row['offer']}"), Text(row["filter"]), Text(row["reason"]))
+        # A retired model has no offer left.
+        name = f"{row['model']}/{row['offer']}" if row["offer"] else row["model"]
+        table.add_row(Text(name), Text(row["filter"]), Text(row["reason"]))
     return _titled(_counted("Rejected", len(rejected)), table)
 
 
@@ -240,17 +248,46 @@ def _spread(rejected: Sequence[Json]) -> Iterable[Json]:
 
 
 def _counter_offers(offers: Sequence[Json]) -> Group:
-    table = _table("change", "then", "clip", ">makes in", ">cost")
+    table = _table("change", "options", "then", "clip", ">makes in", ">cost", ">saves")
     for offer in offers:
         chosen = offer["chosen"]
         table.add_row(
             Text(offer["change"], style="bold"),
+            Text(flags_text(offer.get("patch", {}))),
             Text(f"{chosen['model']}/{chosen['offer']}"),
             shape_text(chosen["geometry"]),
             seconds_text(chosen["predicted"]["seconds"]),
             usd_text(chosen["predicted"]["usd"]),
+            _saves_text(offer.get("saves", {})),
         )
     return _titled("What would fit", table)
+
+
+def flags_text(patch: Json) -> str:
+    """A counter-offer's patch as the options of `i2v run` and `i2v route`."""
+    return " ".join(_flag(field, value) for field, value in patch.items())
+
+
+def _flag(field: str, value: object) -> str:
+    option = OPTIONS.get(field, "--" + field.replace("_", "-"))
+    if value is None or value is False:
+        return f"no {option}"
+    if value is True:
+        return option
+    if field == "camera" and isinstance(value, list):
+        return " ".join(f"{option} {move}" for move in value)
+    shown = ",".join(map(str, value)) if isinstance(value, list) else value
+    return f"{option} {shown:g}" if isinstance(shown, float) else f"{option} {shown}"
+
+
+def _saves_text(saves: Json) -> str:
+    """What is saved; what is not is left out."""
+    parts = []
+    if (seconds := saves.get("seconds")) is not None and seconds > 0:
+        parts.append(seconds_text(seconds))
+    if (usd := saves.get("usd")) is not None and usd > 0:
+        parts.append(usd_text(usd))
+    return ", ".join(parts)
 
 
 def _counted(title: str, total: int) -> str:

@@ -1,7 +1,7 @@
 """The dispatcher: keeps the order, decides late, hands jobs to pools, and mends what broke.
 
-One tick reads the queue in order (priority, then due time), decides each job with the same engine that made
-its estimate, and claims those whose chosen pool has room. A job whose pool is full waits and is decided again
+One tick walks the queue in order (see `router.queue`), decides each job with the same engine that made its
+estimate, and claims those whose chosen pool has room. A job whose pool is full waits and is decided again
 later. The dispatcher is not in the data path: a worker writes its outcome to the store itself, so a
 dispatcher that dies takes nothing with it, and the next one goes on from the store.
 """
@@ -11,15 +11,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from dataclasses import replace
 
-from models.errors import I2VError, StoreUnavailable
-from policies.base import Decision, Fleet, RouteRequest, Scored
+from models.catalog import Catalog
+from models.errors import I2VError, Stalled, StoreUnavailable
+from policies.base import Decision, Fleet, RouteRequest, Scored, Waiting
 from policies.engine import Engine
-from policies.render import candidate_json, decision_json, plan_json
-from router.board import Board, broken_pools, free_slots
-from router.engine import route_request_from_job
-from router.fleet import build_fleet, remembered_workers
+from policies.render import decision_json
+from router.binding import binding, draw_of
+from router.board import Board, free_slots
+from router.engine import FINAL_ESTIMATE, route_request_from_job
+from router.fleet import LiveFleet, band, build_fleet, read_sources
 from router.flights import Flights
 from router.jobs.records import Attempt, Job
 from router.jobs.store import JobStore
@@ -27,6 +30,7 @@ from router.launching import Launcher
 from router.media import MediaStore
 from router.outage import Outage
 from router.purging import purge
+from router.queue import Queue
 
 log = logging.getLogger("i2v.dispatch")
 
@@ -49,9 +53,18 @@ class Dispatcher:
     """Owns the order of the queue. One is active; two at once are harmless, since claims are conditional."""
 
     def __init__(
-        self, *, store: JobStore, media: MediaStore, engine: Engine, launcher: Launcher, lease_s: float
+        self,
+        *,
+        store: JobStore,
+        media: MediaStore,
+        engine: Engine,
+        launcher: Launcher,
+        lease_s: float,
+        catalog: Catalog | None = None,
     ) -> None:
+        """`catalog` tells which offers share a pool's replicas; without it each pool runs its own offer."""
         self._store = store
+        self._catalog = catalog
         self._media = media
         self._engine = engine
         self._launcher = launcher
@@ -126,33 +139,37 @@ class Dispatcher:
         pools, running = await self._store.pools(), await self._store.running()
         self._flights.review(running)
         await self._flights.recall(pools, time.time())
-        queued = await self._store.queued()
-        if not queued:
+        queue = Queue(self._store)
+        first = await queue.next()
+        if not first:
             return 0
-        workers = await self._store.workers()
-        running = await self._store.running()
-        fleet = build_fleet(
-            pools,
-            workers,
-            running,
-            (),
-            await self._store.calibrations(),
-            remembered=await remembered_workers(self._store),
-            now=time.time(),
-        )
-        board = Board(fleet, free_slots(pools, workers, running, waiting=len(queued)), broken_pools(workers))
-        board.rest(self._flights.resting())
+        board = await self._board(waiting=len(first))
         thorough = time.monotonic() - self._looked >= THOROUGH_S
         if thorough:
             self._looked = time.monotonic()
-        handed = 0
-        for job in queued:
-            if board.full and not thorough:
-                break
-            handed += await self._place(job, board)
-            # A long queue is decided without holding up renewals and health checks.
-            await asyncio.sleep(0)
+        handed, page = 0, first
+        while page:
+            for job in page:
+                if board.full and not thorough:
+                    return handed
+                handed += await self._place(job, board, thorough=thorough)
+                # A long queue is decided without holding up renewals and health checks.
+                await asyncio.sleep(0)
+            # Behind thousands of jobs for pools that are full there may be some for a pool that is not.
+            page = [] if board.full else await queue.next()
         return handed
+
+    async def _board(self, *, waiting: int) -> Board:
+        now = time.time()
+        sources = await read_sources(self._store, now=now, with_backlog=False)
+        fleet = build_fleet(sources, self._catalog, now=now)
+        board = Board(
+            fleet,
+            free_slots(sources.pools, sources.workers, sources.running, waiting=waiting),
+            Counter((attempt.model, attempt.offer) for attempt in sources.running),
+        )
+        board.rest(self._flights.resting())
+        return board
 
     async def _keep_house(self) -> None:
         now = time.monotonic()
@@ -184,13 +201,17 @@ class Dispatcher:
 
     # --- one job ----------------------------------------------------------------------------------
 
-    async def _place(self, job: Job, board: Board) -> int:
+    async def _place(self, job: Job, board: Board, *, thorough: bool) -> int:
         """Decide one job; claim and launch it when its pool has room. Returns 1 when it was handed out.
 
         A job that cannot even be decided ends with the reason: it must not stop those behind it.
         """
+        if not thorough and board.knows_no_room(job.model):
+            # Whatever is decided, it waits; what no pool can ever take is found at a thorough look.
+            board.promise_as_estimated(job)
+            return 0
         try:
-            decision = self._decide(job, board.fleet)
+            decision = self._decide(job, board.fleet, await self._stalled(job))
         except I2VError as error:
             log.warning("job %s cannot be routed: %s", job.id, error)
             await self._give_up(job, error.code, error.message)
@@ -199,49 +220,67 @@ class Dispatcher:
             log.exception("job %s cannot be routed", job.id)
             await self._give_up(job, I2VError.code, f"the request cannot be routed: {type(error).__name__}")
             return 0
-        chosen = decision.chosen
-        if chosen is None:
+        if decision.chosen is None:
             await self._no_candidate(job, decision, board)
             return 0
-        pool, seconds = chosen.candidate.pool.name, chosen.candidate.prediction.seconds
-        if board.room[pool] < 1:
-            board.promise(pool, seconds)
+        return await self._hand_out(job, decision, decision.chosen, board)
+
+    async def _hand_out(self, job: Job, decision: Decision, chosen: Scored, board: Board) -> int:
+        pool, seconds = chosen.candidate.pool, chosen.candidate.prediction.seconds
+        priority = band(job.priority)
+        if not board.has_room(pool, priority):
+            board.promise(pool.name, Waiting(job.due_at - board.fleet.now, priority, seconds))
             return 0
-        attempt = await self._claim(job, decision, chosen)
+        attempt = await self._claim(job, decision, chosen, board.fleet)
         if attempt is None:
             return 0
         board.occupy(pool, seconds)
         self._flights.launch(attempt, job.expires_at)
         return 1
 
-    def _decide(self, job: Job, fleet: Fleet) -> Decision:
-        request = route_request_from_job(job, fleet.now)
+    async def _stalled(self, job: Job) -> frozenset[str]:
+        """Offers (`model/offer`) where this job stalled last: it runs elsewhere first, if it can."""
+        if job.attempts == 0:
+            return frozenset()
+        last = (await self._store.attempts(job.id))[-1:]
+        return frozenset(
+            f"{attempt.model}/{attempt.offer}"
+            for attempt in last
+            if attempt.error is not None and attempt.error.get("code") == Stalled.code
+        )
+
+    def _decide(self, job: Job, fleet: Fleet, avoid: frozenset[str] = frozenset()) -> Decision:
+        request = replace(route_request_from_job(job, fleet.now), draw=draw_of(job.id))
+        if avoid:
+            decision = self._ask(job, request, fleet, avoid)
+            if decision.chosen is not None:
+                return decision
         decision = self._ask(job, request, fleet)
         if decision.chosen is None and request.deadline_s is not None:
             # The deadline was promised in good faith and cannot be met any more: late is better than never.
             return self._ask(job, replace(request, deadline_s=None), fleet)
         return decision
 
-    def _ask(self, job: Job, request: RouteRequest, fleet: Fleet) -> Decision:
-        return self._engine.decide(request, fleet, counter_offers=False, exclude=frozenset(job.excluded))
+    def _ask(
+        self, job: Job, request: RouteRequest, fleet: Fleet, avoid: frozenset[str] = frozenset()
+    ) -> Decision:
+        return self._engine.decide(
+            request, fleet, counter_offers=False, exclude=frozenset(job.excluded) | avoid
+        )
 
-    async def _claim(self, job: Job, decision: Decision, chosen: Scored) -> Attempt | None:
+    async def _claim(self, job: Job, decision: Decision, chosen: Scored, fleet: LiveFleet) -> Attempt | None:
         candidate = chosen.candidate
-        request = job.request
-        binding = {
-            **candidate_json(chosen),
-            "plan": plan_json(candidate.plan),
-            "camera": [wish["move"] for wish in request.get("camera", ())]
-            or [move.value for move in decision.features.prompt.camera],
-        }
+        routing = decision_json(decision)
+        if FINAL_ESTIMATE in job.routing:
+            routing[FINAL_ESTIMATE] = job.routing[FINAL_ESTIMATE]
         return await self._store.claim(
             job.id,
             pool=candidate.pool.name,
             model=candidate.card.id,
             offer=candidate.offer.id,
             gpus=candidate.gpus,
-            decision=binding,
-            routing=decision_json(decision),
+            decision=binding(job, decision, chosen, rolled_back=fleet.rolled_back),
+            routing=routing,
             lease_s=self._lease_s,
         )
 

@@ -10,8 +10,9 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Any
 
 from models.catalog import Catalog
@@ -34,12 +35,18 @@ from policies.engine import Engine, idle_fleet
 from policies.render import decision_json
 from router.features import features_from_json, features_json
 from router.features.prompt import read_prompt
+from router.fleet import LiveFleet, healed
 from router.jobs.records import Job, NewJob
 from router.schemas import MAX_SEED, Wishes
 from router.settings import Settings
 
 AUTO = "auto"
+MOST_CLASHES = 3
+"""Clashes that an error spells out; the decision has them all."""
 BANDS = {Priority.LOW: 0, Priority.NORMAL: 1, Priority.HIGH: 2}
+FINAL_ESTIMATE = "final_estimate"
+"""Member of a preview's `routing`: what its final is predicted to take."""
+NO_DRIVERS: Mapping[str, Any] = MappingProxyType({})
 DEADLINE_FLOOR_S = 1.0
 """What is left of a deadline that has passed: still a positive number, which policies find hopeless."""
 
@@ -77,6 +84,33 @@ class StoredImage:
 
     key: str
     identity: str
+    photograph: str | None = None
+    """SHA-256 of what was sent, where `identity` is not that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """What a clip follows, a video or a sound, as it was probed."""
+
+    sha256: str
+    """Of the bytes that the client sent."""
+    seconds: float
+    """Playing time."""
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDriver:
+    """A driver in the media store."""
+
+    key: str
+    driver: Driver
+
+
+DRIVERS = ("driving_video", "audio")
+"""Names of the drivers: in requests, in a job's media, and among its `drivers`."""
 
 
 def clip_request(wishes: Wishes, photograph: Size, base: ClipRequest | None = None) -> ClipRequest:
@@ -183,11 +217,18 @@ def route_request(
     *,
     has_last_image: bool,
     tenant: str,
+    drivers: Mapping[str, Driver] = NO_DRIVERS,
     deadline_s: float | None = None,
 ) -> RouteRequest:
     """What policies see. `deadline_s` overrides the stored one when time has passed since submission."""
-    without_last = TaskType.TI2V if clip.prompt else TaskType.I2V
-    task = TaskType.FLF2V if has_last_image else without_last
+    video, audio = drivers.get("driving_video"), drivers.get("audio")
+    task = TaskType.TI2V if clip.prompt else TaskType.I2V
+    if video is not None:
+        task = TaskType.ANIMATE
+    elif audio is not None:
+        task = TaskType.A2V
+    elif has_last_image:
+        task = TaskType.FLF2V
     return RouteRequest(
         features=features,
         wish=clip.wish,
@@ -203,6 +244,10 @@ def route_request(
         allow=clip.allow,
         deny=clip.deny,
         has_last_image=has_last_image,
+        has_driving_video=video is not None,
+        driving_seconds=video.seconds if video is not None else None,
+        has_audio=audio is not None,
+        audio_seconds=audio.seconds if audio is not None else None,
         generate_audio=clip.generate_audio,
         tenant=tenant,
     )
@@ -219,13 +264,33 @@ def route_request_from_job(job: Job, now: float) -> RouteRequest:
         features_from_json(job.features),
         has_last_image=job.request["media"]["last_image"] is not None,
         tenant=job.tenant,
+        drivers=drivers_of(job),
         deadline_s=left,
     )
 
 
-def fingerprint(clip: ClipRequest, images: Mapping[str, str | None], remixed_from: str | None = None) -> str:
-    """SHA-256 of what was asked and of the images' identities; nothing of how it was sent goes in."""
+def drivers_of(job: Job) -> Mapping[str, Driver]:
+    """What a stored job's clip follows, by name."""
+    return {name: Driver(**facts) for name, facts in job.request.get("drivers", {}).items()}
+
+
+def stored_drivers_of(job: Job) -> Mapping[str, StoredDriver]:
+    """The same with their keys: what a remix shares."""
+    return {
+        name: StoredDriver(job.request["media"][name], driver) for name, driver in drivers_of(job).items()
+    }
+
+
+def fingerprint(
+    clip: ClipRequest,
+    images: Mapping[str, str | None],
+    remixed_from: str | None = None,
+    finalizes: str | None = None,
+) -> str:
+    """SHA-256 of what was asked and of its media's identities; nothing of how it was sent goes in."""
     canonical = {**clip_json(clip), "images": dict(images), "remixed_from": remixed_from}
+    if finalizes is not None:
+        canonical["finalizes"] = finalizes
     text = json.dumps(canonical, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -241,28 +306,46 @@ def new_job(
     settings: Settings,
     idempotency_key: str | None,
     client_retry: int,
+    drivers: Mapping[str, StoredDriver] = NO_DRIVERS,
+    final_estimate: Mapping[str, Any] | None = None,
     remixed_from: str | None = None,
+    finalizes: str | None = None,
 ) -> NewJob:
-    """The row that the Gateway commits. A seed is drawn when none was given: the clip can be repeated."""
-    identities = {"image": image.identity, "last_image": last_image.identity if last_image else None}
+    """The row that the Gateway commits. A seed is drawn when none was given: the clip can be repeated.
+
+    `final_estimate` is what a preview's final is predicted to take; it stays in the job's `routing`.
+    """
+    identities = {
+        "image": image.identity,
+        "last_image": last_image.identity if last_image else None,
+        **{name: stored.driver.sha256 for name, stored in drivers.items()},
+    }
     stored = clip_json(clip)
     if clip.seed is None:
         stored["seed"] = secrets.randbelow(MAX_SEED + 1)
+    stored["photograph"] = image.photograph or image.identity
     stored["media"] = {"image": image.key, "last_image": last_image.key if last_image else None}
+    if drivers:
+        stored["media"] |= {name: driver.key for name, driver in drivers.items()}
+        stored["drivers"] = {name: asdict(driver.driver) for name, driver in drivers.items()}
+    routing = decision_json(decision)
+    if clip.objective is Objective.PREVIEW:
+        routing[FINAL_ESTIMATE] = final_estimate
     return NewJob(
         tenant=tenant,
         model=clip.model,
         prompt=clip.prompt,
         request=stored,
         features=features_json(features),
-        routing=decision_json(decision),
+        routing=routing,
         priority=BANDS[clip.priority],
         due_in_s=clip.deadline_s if clip.deadline_s is not None else settings.default_due_s,
         expires_in_s=settings.queue_ttl_s,
-        fingerprint=fingerprint(clip, identities, remixed_from),
+        fingerprint=fingerprint(clip, identities, remixed_from, finalizes),
         idempotency_key=idempotency_key,
         client_retry=client_retry,
         remixed_from=remixed_from,
+        finalizes=finalizes,
     )
 
 
@@ -309,13 +392,36 @@ class RouteEngine:
             return decision
         if not any(pool.healthy for pool in fleet.pools):
             raise FleetUnavailable("no model is ready to take work; try again shortly")
-        raise NoRoute(no_route_message(decision), decision=decision)
+        if isinstance(fleet, LiveFleet):
+            later = self.policies.decide(request, healed(fleet), counter_offers=False).chosen
+            if later is not None:
+                pool = later.candidate.pool
+                raise FleetUnavailable(
+                    f"{later.candidate.card.id} is not ready: {_ailment(fleet, pool.name)}"
+                )
+        raise NoRoute(no_route_message(decision), decision=decision, param=clashing_fields(decision))
+
+
+def _ailment(fleet: Fleet, name: str) -> str:
+    """Why the pool of that name takes no work now."""
+    reasons = [pool.reason for pool in fleet.pools if pool.name == name and not pool.healthy]
+    return next(filter(None, reasons), "it cannot take work now") + "; try again shortly"
 
 
 def no_route_message(decision: Decision) -> str:
-    """Why nothing fits and what would, in one paragraph."""
+    """Which wishes clash, why nothing fits and what would, in one paragraph."""
+    parts = ["No model can do this."]
+    parts += [f"{clash.told[0].upper()}{clash.told[1:]}." for clash in decision.clashes[:MOST_CLASHES]]
     reasons = [f"{row.model}/{row.offer}: {row.reason}" for row in decision.rejected[:3]]
     more = len(decision.rejected) - len(reasons)
-    text = "No model can do this. " + " | ".join(reasons) + (f" | and {more} more" if more > 0 else "")
+    parts.append(" | ".join(reasons) + (f" | and {more} more" if more > 0 else ""))
     changes = [offer.change for offer in decision.counter_offers]
-    return f"{text} What would fit: {'; '.join(changes)}." if changes else text
+    if changes:
+        parts.append(f"What would fit: {'; '.join(changes)}.")
+    return " ".join(part for part in parts if part)
+
+
+def clashing_fields(decision: Decision) -> str | None:
+    """The fields that clash, as the error's `param`: one name, or several with commas between."""
+    fields = dict.fromkeys(field for clash in decision.clashes for field in clash.fields)
+    return ",".join(fields) or None

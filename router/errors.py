@@ -34,6 +34,7 @@ ECHOED = 60
 """Longest offending value that an error repeats; prompts and images are never repeated."""
 SECRET_FIELDS = frozenset(
     {"prompt", "negative_prompt", "comment", "image_url", "input_reference", "last_image"}
+    | {"driving_video", "audio"}
 )
 MAX_LISTED = 8
 RETRYABLE = frozenset({408, 429})
@@ -107,7 +108,12 @@ def i2v_problem(error: I2VError, request_id: str) -> Response:
     if error.allowed is not None:
         members["allowed"] = error.allowed
     if isinstance(error, NoRoute) and isinstance(error.decision, Decision):
-        members["decision"] = decision_json(error.decision)
+        members["decision"] = decided = decision_json(error.decision)
+        # What to send instead, without the candidates' scores: each patch is laid over the request.
+        members["counter_offers"] = [
+            {name: offer[name] for name in ("change", "patch", "saves") if name in offer}
+            for offer in decided["counter_offers"]
+        ]
     return problem(
         status=error.status,
         code=error.code,

@@ -26,6 +26,8 @@ class Play:
 
     ending: Ending = "completes"
     message: str = "as scripted"
+    code: str = "runner_error"
+    """Of the error of a worker that fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ class ScriptedLauncher:
             await self._store.fail(
                 job_id,
                 fence,
-                error={"code": "input_refused" if refuses else "runner_error", "message": play.message},
+                error={"code": "input_refused" if refuses else play.code, "message": play.message},
                 disposition=Disposition.FALLBACK if refuses else Disposition.RETRY,
             )
         return Taken(taken=True)

@@ -5,10 +5,17 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from math import exp
+from dataclasses import dataclass, field, replace
 
-from policies.base import Fleet, Pool
-from router.jobs.records import Attempt, Calibration, Job, PoolRecord, Worker
+from models.card import HOSTED
+from models.catalog import Catalog
+from models.types import Priority
+from policies.base import Fleet, Pool, Waiting
+from policies.breaker import MEMORY_S, Circuit, Verdict
+from policies.calibration import FORMULA_ERROR, HOSTED_ERROR, TimeFit, in_force, sigma_of, speed_of
+from policies.fleet import SELF_HOSTED_SIGMA, prior_sigma
+from router.health import OfferKey, verdicts
+from router.jobs.records import Attempt, Calibration, Learned, PoolRecord, Queued, Worker
 from router.jobs.store import JobStore
 
 PROCESS_START_S = 6.0
@@ -19,90 +26,201 @@ COLD_START_S = 30.0
 1 GB/s take 20 s, on top of the start of its processes."""
 REMEMBERED_S = 3600.0
 """A replica that went away still tells for an hour how long its weights took to load."""
+BANDS = (Priority.LOW, Priority.NORMAL, Priority.HIGH)
+"""Priorities by their number in the job store."""
 
 
-def build_fleet(
-    pools: Iterable[PoolRecord],
-    workers: Iterable[Worker],
-    running: Iterable[Attempt],
-    queued: Iterable[Job],
-    calibrations: Iterable[Calibration],
-    *,
-    now: float,
-    remembered: Iterable[Worker] = (),
-) -> Fleet:
+@dataclass(frozen=True, slots=True)
+class LiveFleet(Fleet):
+    """A fleet that really runs: what policies see of it, and what is known of its sick pools."""
+
+    broken: frozenset[str] = frozenset()
+    """Pools all of whose workers are up but cannot work: waiting does not mend them, an operator does."""
+    probation: frozenset[OfferKey] = frozenset()
+    """Offers whose circuit is half-open: one attempt at a time."""
+    rolled_back: bool = False
+    """What votes taught is ignored: it was shown to do harm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Rows of the job store that make a fleet."""
+
+    pools: Sequence[PoolRecord]
+    workers: Sequence[Worker] = ()
+    running: Sequence[Attempt] = ()
+    backlog: Sequence[Queued] = ()
+    """What waits; empty where the caller promises it one by one."""
+    calibrations: Sequence[Calibration] = ()
+    remembered: Sequence[Worker] = ()
+    """Workers of the last hour: an empty pool's cold start is told by those it had."""
+    health: Mapping[OfferKey, Verdict] = field(default_factory=dict)
+    learned: Learned | None = None
+
+
+def build_fleet(sources: Sources, catalog: Catalog | None = None, *, now: float) -> LiveFleet:
     """Join what is stored into pools with their load. Pure.
 
-    `remembered` are workers of the last hour: an empty pool's cold start is told by those it had.
+    An offer that runs on another one's replicas (`Offer.replica` in `catalog`) gets a pool of its own under
+    the same name: both see the same replicas and the same load.
     """
-    ready: dict[str, list[Worker]] = defaultdict(list)
-    broken: dict[str, str] = {}
-    for worker in workers:
-        if worker.state in {"ready", "rebuilding"}:
-            ready[worker.pool].append(worker)
-        elif worker.state in {"broken", "lost"}:
-            broken[worker.pool] = str(worker.detail.get("reason", worker.state))
+    crews = _crews(sources.workers)
     busy: dict[str, list[float]] = defaultdict(list)
-    for attempt in running:
+    for attempt in sources.running:
         predicted = float(attempt.decision["predicted"]["seconds"])
         spent = now - (attempt.started_at or attempt.dispatched_at)
         busy[attempt.pool].append(max(0.0, predicted - spent))
-    waiting = promised_seconds(queued)
-    starts = _cold_starts(remembered)
-    fits = {(c.model, c.offer, c.gpu, c.gpus): c for c in calibrations}
-    return Fleet(
-        pools=tuple(
-            _pool(
-                record,
-                ready[record.name],
-                broken,
-                busy[record.name],
-                waiting,
-                fits,
-                starts.get(record.name, COLD_START_S),
-            )
-            for record in pools
-        ),
+    starts = _cold_starts(sources.remembered)
+    fits = {
+        (c.model, c.offer, c.gpu, c.gpus): TimeFit(c.log_ratio, c.sigma, c.samples)
+        for c in sources.calibrations
+    }
+    made = [
+        _pool(
+            record, offer, catalog, crews.get(record.name, Crew()), busy[record.name], fits, starts, sources
+        )
+        for record in sources.pools
+        for offer in offers_on(record, catalog)
+    ]
+    waiting = waiting_by_pool(made, sources.backlog, now)
+    learned = sources.learned
+    return LiveFleet(
+        pools=tuple(_with_waiting(pool, waiting) for pool in made),
         now=now,
+        beliefs=in_force(learned.beliefs, learned.ledger) if learned is not None else {},
+        broken=broken_pools(sources.workers),
+        probation=frozenset(
+            offer for offer, found in sources.health.items() if found.circuit is Circuit.HALF_OPEN
+        ),
+        rolled_back=learned is not None and learned.ledger.rolled_back,
     )
 
 
-def promised_seconds(queued: Iterable[Job]) -> Mapping[tuple[str, str], float]:
-    """Predicted seconds of queued work by the (model, offer) that each job's estimate chose."""
-    totals: dict[tuple[str, str], float] = defaultdict(float)
-    for job in queued:
-        if chosen := job.routing.get("chosen"):
-            totals[chosen["model"], chosen["offer"]] += float(chosen["predicted"]["seconds"])
-    return totals
+def healed(fleet: LiveFleet) -> Fleet:
+    """The fleet as it would be if every pool that may recover by itself had."""
+    return replace(
+        fleet,
+        pools=tuple(
+            pool if pool.name in fleet.broken else replace(pool, healthy=True) for pool in fleet.pools
+        ),
+    )
+
+
+def offers_on(record: PoolRecord, catalog: Catalog | None) -> tuple[str, ...]:
+    """The offers that a pool's replicas can run: their own, and those laid over it."""
+    card = catalog.cards.get(record.model) if catalog is not None else None
+    if card is None:
+        return (record.offer,)
+    return (record.offer, *(offer.id for offer in card.offers if offer.replica == record.offer))
+
+
+def broken_pools(workers: Iterable[Worker]) -> frozenset[str]:
+    """Pools all of whose workers are up but cannot work (their weights are not to be had). Pure."""
+    states: dict[str, set[str]] = {}
+    for worker in workers:
+        states.setdefault(worker.pool, set()).add(worker.state)
+    return frozenset(pool for pool, seen in states.items() if seen == {"broken"})
+
+
+def waiting_by_pool(
+    pools: Sequence[Pool], backlog: Iterable[Queued], now: float
+) -> Mapping[str, tuple[Waiting, ...]]:
+    """Waiting jobs by the name of the pool that each one's estimate points to. Pure.
+
+    `due` is the store's own, by which the queue is ordered: of a job without a deadline it is the default.
+    Where several pools run the offer, the one with the least work for each replica takes the job.
+    """
+    serving: dict[tuple[str, str], list[Pool]] = defaultdict(list)
+    for pool in pools:
+        serving[pool.model, pool.offer].append(pool)
+    load = {pool.name: sum(pool.busy_seconds) for pool in pools}
+    found: dict[str, list[Waiting]] = defaultdict(list)
+    for job in backlog:
+        if job.model is None or job.offer is None:
+            continue
+        candidates = serving.get((job.model, job.offer))
+        if not candidates:
+            continue
+        pool = min(candidates, key=lambda pool: load[pool.name] / max(1, pool.replicas))
+        load[pool.name] += job.seconds
+        found[pool.name].append(Waiting(job.due_at - now, band(job.priority), job.seconds))
+    return {name: tuple(jobs) for name, jobs in found.items()}
+
+
+def band(priority: int) -> Priority:
+    """A stored priority as policies name it."""
+    return BANDS[min(max(priority, 0), len(BANDS) - 1)]
+
+
+@dataclass(slots=True)
+class Crew:
+    """The workers of a pool: how many can work or soon will, and what ails the others."""
+
+    ready: int = 0
+    ailment: str | None = None
+
+
+def _crews(workers: Iterable[Worker]) -> Mapping[str, Crew]:
+    crews: dict[str, Crew] = defaultdict(Crew)
+    for worker in workers:
+        if worker.state in {"ready", "rebuilding"}:
+            crews[worker.pool].ready += 1
+        elif worker.state in {"broken", "lost"}:
+            crews[worker.pool].ailment = str(worker.detail.get("reason", worker.state))
+    return crews
 
 
 def _pool(
     record: PoolRecord,
-    ready: Sequence[Worker],
-    broken: Mapping[str, str],
+    offer: str,
+    catalog: Catalog | None,
+    crew: Crew,
     busy: Sequence[float],
-    waiting: Mapping[tuple[str, str], float],
-    fits: Mapping[tuple[str, str, str, int], Calibration],
-    cold_start_s: float,
+    fits: Mapping[tuple[str, str, str, int], TimeFit],
+    starts: Mapping[str, float],
+    sources: Sources,
 ) -> Pool:
-    fit = fits.get((record.model, record.offer, record.gpu, 1))
-    dead = record.name in broken and not ready
+    spread, formula_error = _prior(record.model, offer, catalog)
+    fit = fits.get((record.model, offer, record.gpu, 1))
+    reason = _sickness(record, crew, sources.health.get((record.model, offer)))
     return Pool(
         name=record.name,
         model=record.model,
-        offer=record.offer,
+        offer=offer,
         gpu=record.gpu,
         gang_size=record.gang_size,
-        replicas=len(ready),
+        replicas=crew.ready,
         max_replicas=record.max_replicas,
         busy_seconds=tuple(sorted(busy)),
-        queued_seconds=waiting.get((record.model, record.offer), 0.0),
-        cold_start_s=0.0 if ready else cold_start_s,
-        healthy=record.healthy and not dead,
-        reason=broken.get(record.name, "") if dead else record.reason,
-        speed=exp(fit.log_ratio) if fit else 1.0,
-        sigma=max(fit.sigma, 0.05) if fit else 0.05,
+        cold_start_s=0.0 if crew.ready else starts.get(record.name, COLD_START_S),
+        healthy=reason is None,
+        reason=reason or "",
+        speed=speed_of(fit, spread, formula_error),
+        sigma=sigma_of(fit, spread, formula_error),
     )
+
+
+def _sickness(record: PoolRecord, crew: Crew, health: Verdict | None) -> str | None:
+    """Why the pool takes no work for this offer now; None when it does."""
+    if crew.ailment is not None and not crew.ready:
+        return crew.ailment
+    if not record.healthy:
+        return record.reason
+    return health.reason if health is not None and health.circuit is Circuit.OPEN else None
+
+
+def _prior(model: str, offer_id: str, catalog: Catalog | None) -> tuple[float, float]:
+    """What to expect before runs have told: their spread, and what the formula is off by."""
+    card = catalog.cards.get(model) if catalog is not None else None
+    offer = next((o for o in card.offers if o.id == offer_id), None) if card is not None else None
+    if offer is None:
+        return SELF_HOSTED_SIGMA, FORMULA_ERROR
+    return prior_sigma(offer), HOSTED_ERROR if offer.backend in HOSTED else FORMULA_ERROR
+
+
+def _with_waiting(pool: Pool, waiting: Mapping[str, tuple[Waiting, ...]]) -> Pool:
+    jobs = waiting.get(pool.name)
+    return pool if jobs is None else replace(pool, waiting=jobs)
 
 
 def _cold_starts(workers: Iterable[Worker]) -> Mapping[str, float]:
@@ -115,36 +233,39 @@ def _cold_starts(workers: Iterable[Worker]) -> Mapping[str, float]:
     return starts
 
 
-async def remembered_workers(store: JobStore) -> Sequence[Worker]:
-    """Workers of the last hour, living and gone."""
-    return await store.workers(stale_after_s=REMEMBERED_S)
-
-
-async def read_fleet(store: JobStore, *, queued_limit: int = 500) -> Fleet:
-    """The fleet as the store knows it now."""
-    return build_fleet(
-        await store.pools(),
-        await store.workers(),
-        await store.running(),
-        await store.queued(queued_limit),
-        await store.calibrations(),
-        remembered=await remembered_workers(store),
-        now=time.time(),
+async def read_sources(store: JobStore, *, now: float, with_backlog: bool = True) -> Sources:
+    """What the store knows now; without the backlog for a dispatcher, which promises each job itself."""
+    return Sources(
+        pools=await store.pools(),
+        workers=await store.workers(),
+        running=await store.running(),
+        backlog=await store.backlog() if with_backlog else (),
+        calibrations=await store.calibrations(),
+        remembered=await store.workers(stale_after_s=REMEMBERED_S),
+        health=verdicts(await store.ended(MEMORY_S), now),
+        learned=await store.learned(),
     )
+
+
+async def read_fleet(store: JobStore, catalog: Catalog | None = None) -> LiveFleet:
+    """The fleet as the store knows it now."""
+    now = time.time()
+    return build_fleet(await read_sources(store, now=now), catalog, now=now)
 
 
 class CachedFleet:
     """`read_fleet` at most once in `ttl_s`: submissions and dry runs share one snapshot."""
 
-    def __init__(self, store: JobStore, *, ttl_s: float = 0.5) -> None:
+    def __init__(self, store: JobStore, catalog: Catalog | None = None, *, ttl_s: float = 0.5) -> None:
         self._store = store
+        self._catalog = catalog
         self._ttl_s = ttl_s
-        self._fleet: Fleet | None = None
+        self._fleet: LiveFleet | None = None
         self._read_at = 0.0
 
-    async def __call__(self) -> Fleet:
+    async def __call__(self) -> LiveFleet:
         """A fleet no older than `ttl_s`."""
         if self._fleet is None or time.monotonic() - self._read_at > self._ttl_s:
-            self._fleet = await read_fleet(self._store)
+            self._fleet = await read_fleet(self._store, self._catalog)
             self._read_at = time.monotonic()
         return self._fleet

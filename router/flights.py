@@ -146,7 +146,7 @@ class Flights:
             self._rests.pop(attempt.pool, None)
         elif await self._end(attempt, self._release(attempt, answer.reason)):
             # A refused release means that the attempt was over: then the pool was right to refuse it.
-            self._rest(attempt.pool, answer.reason)
+            self._rest(attempt.pool, answer)
 
     async def _bury(self, attempt: Attempt, reason: str) -> None:
         """The worker is dead: its attempt is lost, its slot counts no more (a live one registers again)."""
@@ -184,10 +184,13 @@ class Flights:
             return False
         return True
 
-    def _rest(self, pool: str, reason: str) -> None:
+    def _rest(self, pool: str, answer: Taken) -> None:
+        """A pool that is full or away rests longer each time; one whose next worker may take it does not."""
         last = self._rests.get(pool)
-        seconds = FIRST_REST_S if last is None else min(2 * last.seconds, LONGEST_REST_S)
-        self._rests[pool] = Rest(self._clock() + seconds, seconds, reason)
+        seconds = FIRST_REST_S
+        if last is not None and not answer.elsewhere:
+            seconds = min(2 * last.seconds, LONGEST_REST_S)
+        self._rests[pool] = Rest(self._clock() + seconds, seconds, answer.reason)
 
     def _landed(self, flying: asyncio.Task[None]) -> None:
         del self._flights[flying]

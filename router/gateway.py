@@ -14,24 +14,28 @@ from starlette.middleware import Middleware
 
 from policies.base import Fleet
 from router import errors
-from router.api import content, events, fleet, health, models, remix, route, videos
+from router.api import content, events, feedback, finalize, fleet, health, models, remix, route, videos
 from router.api.context import GatewayContext
 from router.body import BodyLimit
 from router.engine import RouteEngine
 from router.errors import Problem, ProblemBoundary
 from router.jobs.store import JobStore
 from router.media import MediaStore
-from router.schemas import CreateVideo, Feedback, RemixVideo, RouteVideo
+from router.schemas import CreateVideo, Feedback, FinalizeVideo, RemixVideo, RouteVideo
 from router.settings import Settings
 
 BODIES: dict[tuple[str, str], tuple[type[BaseModel], bool]] = {
     ("/v1/videos", "post"): (CreateVideo, True),
     ("/v1/videos/{video_id}/remix", "post"): (RemixVideo, False),
+    ("/v1/videos/{video_id}/finalize", "post"): (FinalizeVideo, False),
     ("/v1/videos/{video_id}/feedback", "post"): (Feedback, False),
     ("/v1/route", "post"): (RouteVideo, True),
 }
 """Bodies that routes read themselves: the shape, and whether it may come as a form."""
 SCHEMAS = "#/components/schemas/"
+WITH_DRIVERS = ("/v1/videos", "/v1/route")
+"""Paths that take a driving video or a sound."""
+FILES = ("input_reference", "last_image", "driving_video", "audio")
 
 
 def create_app(
@@ -66,7 +70,11 @@ def create_app(
         lifespan=_lifespan,
         middleware=[
             Middleware(ProblemBoundary),
-            Middleware(BodyLimit, limit=settings.max_upload_bytes),
+            Middleware(
+                BodyLimit,
+                limit=settings.max_upload_bytes,
+                larger=dict.fromkeys(WITH_DRIVERS, settings.max_body_bytes),
+            ),
         ],
         responses={
             "4XX": {"model": Problem, "description": "The request was refused"},
@@ -76,7 +84,10 @@ def create_app(
     app.state.context = context
     errors.install(app)
     # `/v1/videos/models` must stand before `/v1/videos/{video_id}`.
-    for resource in (models, videos, content, events, remix, route, _fleet_resource, health):
+    for resource in (
+        *(models, videos, content, events, remix, finalize, feedback),
+        *(route, _fleet_resource, health),
+    ):
         app.include_router(resource.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
@@ -114,9 +125,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         reference = {"schema": {"$ref": SCHEMAS + shape.__name__}}
         accepted: dict[str, Any] = {"application/json": reference}
         if form:
-            files = {
-                name: {"type": "string", "format": "binary"} for name in ("input_reference", "last_image")
-            }
+            files = {name: {"type": "string", "format": "binary"} for name in FILES}
             accepted["multipart/form-data"] = {
                 "schema": {**schema, "properties": {**schema["properties"], **files}}
             }

@@ -22,6 +22,8 @@ class Taken:
 
     taken: bool
     reason: str = ""
+    elsewhere: bool = False
+    """Not taken by a worker that never can; another one of the pool may."""
 
 
 class Launcher(Protocol):

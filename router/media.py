@@ -60,6 +60,11 @@ def photograph_key(upload_id: str) -> str:
     return f"photographs/{upload_id}"
 
 
+def driver_key(upload_id: str) -> str:
+    """Where an uploaded driving video or sound lies; a remix shares it."""
+    return f"drivers/{upload_id}"
+
+
 def clip_key(job_id: str, fence: int, variant: str) -> str:
     """Where a variant of an attempt's clip lies: the fence keeps an overtaken worker off a published clip."""
     return f"clips/{job_id}/{fence}/{variant}"
@@ -179,6 +184,12 @@ class MediaStore:
         with self._guard("read", key):
             opened: BinaryIO = self._fs.open(path, "rb")
             return opened
+
+    def fetch(self, key: str, target: Path) -> None:
+        """Copy an object into a local file, in chunks."""
+        with target.open("wb") as file:
+            for piece in self.stream(key):
+                file.write(piece)
 
     def stream(self, key: str, start: int = 0, end: int | None = None, chunk: int = CHUNK) -> Iterator[bytes]:
         """Bytes from `start` up to (not including) `end`, in chunks; it ends early where the object does.

@@ -91,6 +91,14 @@ def _url(value: object) -> object:
     return value
 
 
+def _driver(value: object) -> object:
+    """A driver's address, bare or in `{"url": ...}`."""
+    address = _url(value)
+    if not isinstance(address, str):
+        raise ValueError("must be a file, or the text of a data: URI")
+    return address
+
+
 CardIds = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=100)], ...], BeforeValidator(_words)]
 
 
@@ -140,10 +148,9 @@ class FrameImage(Wire):
     frame_type: Literal["first_frame", "last_frame"] = "first_frame"
 
 
-class RoutingWish(Wire):
-    """Hints for the choice; each may as well stand at the top level."""
+class BudgetWish(Wire):
+    """What a clip may take, and where it may be made."""
 
-    objective: Objective | None = None
     deadline_s: Annotated[float, Field(gt=0, le=MAX_DEADLINE_S), BeforeValidator(_number)] | None = None
     """Seconds from now until the clip must be there."""
     max_cost_usd: Annotated[float, Field(ge=0, le=MAX_COST_USD), BeforeValidator(_number)] | None = None
@@ -151,6 +158,12 @@ class RoutingWish(Wire):
     residency: Residency | None = None
     allow: Annotated[CardIds, Field(max_length=100)] | None = None
     deny: Annotated[CardIds, Field(max_length=100)] | None = None
+
+
+class RoutingWish(BudgetWish):
+    """Hints for the choice; each may as well stand at the top level."""
+
+    objective: Objective | None = None
     prefer: Prefer | None = None
     """What is held when size, fps and seconds do not all fit."""
 
@@ -236,6 +249,10 @@ class CreateVideo(Wishes):
     last_image: Annotated[ImageReference, BeforeValidator(_reference)] | None = None
     """The frame to end on."""
     frame_images: Annotated[tuple[FrameImage, ...], Field(max_length=2)] | None = None
+    driving_video: Annotated[str, BeforeValidator(_driver)] | None = None
+    """A video whose motion is followed: a file, or a `data:` URI."""
+    audio: Annotated[str, BeforeValidator(_driver)] | None = None
+    """A sound that drives the clip, such as speech for a talking head: likewise."""
 
     @model_validator(mode="after")
     def _one_image_each(self) -> CreateVideo:
@@ -278,19 +295,34 @@ class RemixVideo(Wishes):
     prompt: Annotated[str, Field(min_length=1, max_length=MAX_PROMPT)]
 
 
-class Feedback(Wire):
-    """`POST /v1/videos/{id}/feedback`."""
+class FinalizeVideo(BudgetWish):
+    """`POST /v1/videos/{id}/finalize`: a preview again at full quality; all fields may be left out."""
 
-    rating: Annotated[int, BeforeValidator(_number)]
+    model: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    """A card id, or `auto`."""
+
+
+class Feedback(Wire):
+    """`POST /v1/videos/{id}/feedback`: a thumb, or the clip that this one is better than."""
+
+    rating: Annotated[int, BeforeValidator(_number)] | None = None
     """1 up, -1 down."""
+    better_than: Annotated[str, Field(min_length=1, max_length=80)] | None = None
+    """Id of a clip of the same photograph."""
     comment: Annotated[str, Field(max_length=1000)] = ""
 
     @field_validator("rating")
     @classmethod
-    def _thumb(cls, value: int) -> int:
-        if value not in (-1, 1):
+    def _thumb(cls, value: int | None) -> int | None:
+        if value not in (None, -1, 1):
             raise ValueError("must be 1 (up) or -1 (down)")
         return value
+
+    @model_validator(mode="after")
+    def _one_word(self) -> Feedback:
+        if (self.rating is None) == (self.better_than is None):
+            raise ValueError("give either rating (1 or -1) or better_than (the id of another clip)")
+        return self
 
 
 class ListVideos(Wire):

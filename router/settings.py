@@ -24,7 +24,11 @@ class Settings(BaseSettings):
     models: Path | None = None
     """Root of local checkpoints: `<root>/<card id>` is loaded instead of the hub id."""
     max_upload_bytes: int = Field(default=25 * 2**20, gt=0)
-    """Largest request body; the photograph's share of it is all but a few kilobytes."""
+    """Largest photograph, and largest request body where nothing larger may be sent."""
+    max_video_bytes: int = Field(default=100 * 2**20, gt=0)
+    """Largest driving video: half a minute of 1080p at 25 Mbit/s."""
+    max_audio_bytes: int = Field(default=20 * 2**20, gt=0)
+    """Largest audio file: two minutes of uncompressed stereo at 44.1 kHz."""
     max_image_pixels: int = Field(default=40_000_000, gt=0)
     """Largest decoded photograph: above a 36-megapixel camera, below what exhausts memory (120 MB RGB)."""
     retain_s: float = 7 * 86_400.0
@@ -37,6 +41,12 @@ class Settings(BaseSettings):
     """A client's retry with the same content inside this window is the same job."""
     lease_s: float = 20.0
     """A running attempt is lost when its worker was silent this long (four missed beats)."""
+
+    @property
+    def max_body_bytes(self) -> int:
+        """Largest request body of a clip: all of it, in base64, which takes four bytes for three."""
+        media = 2 * self.max_upload_bytes + self.max_video_bytes + self.max_audio_bytes
+        return 4 * media // 3 + 2**20
 
     @property
     def resolved_database_url(self) -> str:

@@ -9,7 +9,18 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from models.card import Card, FollowsInput, LatticeFrames, ListedSeconds, ListedSizes, Mode, Offer, Price
+from models.card import (
+    Card,
+    FollowsInput,
+    LatticeFrames,
+    ListedSeconds,
+    ListedSizes,
+    Mode,
+    Need,
+    Offer,
+    Price,
+)
+from models.cost import price_of
 from policies.base import Pool
 from router.schemas import RESOLUTIONS
 
@@ -31,6 +42,8 @@ class ModeView(BaseModel):
     fps: list[float]
     interpolate_to: float | None
     max_segments: int
+    price: dict[str, Any] | None
+    """Its own where it has one, else the offer's; None: not known."""
 
 
 class OfferView(BaseModel):
@@ -59,6 +72,10 @@ class CapabilityView(BaseModel):
     supported_durations: list[float] | None
     supported_frame_images: list[str]
     generate_audio: bool
+    driving_video: Need
+    """Whether a driving video can (`optional`) or must (`required`) be given."""
+    audio: Need
+    """The same of a sound that drives the clip."""
     seed: bool
     negative_prompt: bool
     pricing_skus: dict[str, str]
@@ -109,7 +126,9 @@ def capability_view(card: Card, pools: Sequence[Pool]) -> CapabilityView:
         supported_sizes=[f"{width}x{height}" for width, height in listed] if listed is not None else None,
         supported_durations=_all_durations(modes),
         supported_frame_images=frames,
-        generate_audio=controls.audio_out == "native",
+        generate_audio=controls.audio_out != "none",
+        driving_video=controls.driving_video,
+        audio=controls.audio_in,
         seed=controls.seed,
         negative_prompt=controls.negative_prompt,
         pricing_skus=_skus(card),
@@ -135,7 +154,7 @@ def _offer(offer: Offer, pools: Sequence[Pool]) -> OfferView:
         readiness=readiness([pool for pool in pools if pool.offer == offer.id]),
         degrees=list(offer.degrees),
         price=_price(offer.price),
-        modes=[_mode(mode) for mode in offer.modes],
+        modes=[_mode(offer, mode) for mode in offer.modes],
     )
 
 
@@ -143,7 +162,7 @@ def _price(price: Price | Literal["unknown"] | None) -> Mapping[str, Any] | None
     return None if price is None or price == "unknown" else price.model_dump(mode="json")
 
 
-def _mode(mode: Mode) -> ModeView:
+def _mode(offer: Offer, mode: Mode) -> ModeView:
     sizes = mode.sizes
     low, high = _range(mode)
     return ModeView(
@@ -156,6 +175,7 @@ def _mode(mode: Mode) -> ModeView:
         fps=list(mode.rates),
         interpolate_to=mode.interpolate_to,
         max_segments=mode.max_segments,
+        price=_price(price_of(offer, mode)),
     )
 
 

@@ -22,6 +22,8 @@ logger = logging.getLogger("router.gateway")
 
 DECODERS = 2
 """Photographs decoded at once: bounds memory (120 MB of pixels each at the default cap), not throughput."""
+LARGE_BODIES = 16
+"""Bodies larger than a photograph that are read at once: bounds disk (2 GB at the default limits)."""
 NUDGE_SECONDS = 2.0
 JOB_ID = re.compile(r"vid_[0-9A-Za-z_-]{1,60}")
 DEFAULT_TENANT = "default"
@@ -39,6 +41,7 @@ class GatewayContext:
     fleet: Callable[[], Awaitable[Fleet]]
     nudge: Callable[[], Awaitable[None]]
     decoders: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DECODERS))
+    large_bodies: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LARGE_BODIES))
     nudges: set[asyncio.Task[None]] = field(default_factory=set)
 
     def wake_router(self) -> None:

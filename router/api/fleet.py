@@ -60,10 +60,10 @@ class FleetView(BaseModel):
 @router.get("/v1/fleet", responses={200: {"model": FleetView}})
 async def fleet(context: Context) -> Response:
     """Pools with their load, the workers behind them, and jobs by status."""
-    load = {pool.name: pool for pool in (await context.fleet()).pools}
+    load = {(pool.name, pool.offer): pool for pool in (await context.fleet()).pools}
     pools = []
     for record in await context.store.pools():
-        pool = load.get(record.name)
+        pool = load.get((record.name, record.offer))
         pools.append(
             PoolView(
                 name=record.name,
@@ -75,7 +75,7 @@ async def fleet(context: Context) -> Response:
                 min_replicas=record.min_replicas,
                 max_replicas=record.max_replicas,
                 busy=len(pool.busy_seconds) if pool is not None else 0,
-                queued_seconds=pool.queued_seconds if pool is not None else 0.0,
+                queued_seconds=sum(job.seconds for job in pool.waiting) if pool is not None else 0.0,
                 healthy=pool.healthy if pool is not None else record.healthy,
                 reason=pool.reason if pool is not None else record.reason,
             )

@@ -9,9 +9,10 @@ from starlette.responses import Response
 
 from router.api.context import ClientRetry, Context, GatewayContext, IdempotencyKey, JobId, Tenant
 from router.api.intake import Prepared, read_json
-from router.api.submission import accepted, prepare_image, submit
+from router.api.submission import Caller, Inputs, accepted, prepare_image, replayed, submit
 from router.api.view import Video
-from router.engine import StoredImage, clip_from_json, clip_request
+from router.engine import StoredImage, clip_from_json, clip_request, stored_drivers_of
+from router.jobs.records import Job
 from router.schemas import RemixVideo, parse
 
 router = APIRouter(tags=["videos"])
@@ -31,25 +32,27 @@ async def remix_video(
     Both jobs share the photograph; the job store keeps it until the last of them is deleted.
     """
     wishes = parse(RemixVideo, await read_json(request))
+    caller = Caller(tenant, key, retry)
+    earlier = await replayed(context, video_id, caller, wishes)
+    if earlier is not None:
+        return accepted(earlier)
     source = await context.store.get(video_id, tenant)
-    media = source.request["media"]
-    image = await _again(context, media["image"], wishes.prompt)
-    last = StoredImage(media["last_image"], media["last_image"]) if media["last_image"] is not None else None
+    inputs, image = await shared(context, source, wishes.prompt)
     clip = clip_request(wishes, image.size, clip_from_json(source.request))
     context.engine.check_models(clip)
     created = await submit(
-        context,
-        clip,
-        image.features,
-        StoredImage(media["image"], media["image"]),
-        last,
-        notes=image.notes,
-        tenant=tenant,
-        idempotency_key=key,
-        client_retry=retry,
-        remixed_from=source.id,
+        context, clip, image.features, inputs, caller, notes=image.notes, remixed_from=source.id
     )
     return accepted(created)
+
+
+async def shared(context: GatewayContext, source: Job, prompt: str) -> tuple[Inputs, Prepared]:
+    """The media of a job for another one, and its photograph read anew: advice depends on the words too."""
+    media = source.request["media"]
+    photograph = source.request.get("photograph")
+    image = StoredImage(media["image"], media["image"], photograph)
+    last = StoredImage(media["last_image"], media["last_image"]) if media["last_image"] is not None else None
+    return Inputs(image, last, stored_drivers_of(source)), await _again(context, media["image"], prompt)
 
 
 async def _again(context: GatewayContext, key: str, prompt: str) -> Prepared:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse
@@ -13,12 +12,14 @@ from models.types import Size
 from policies.base import Features, ImageFeatures
 from policies.render import decision_json
 from router.api.context import Context, GatewayContext, Tenant
-from router.api.intake import Body, images_of, read_body
+from router.api.intake import Body, images_of, reading
 from router.api.submission import prepare_image
+from router.api.uploads import prepare_drivers
 from router.engine import clip_request, route_request
 from router.features.image import orientation_of
 from router.features.prompt import read_prompt
-from router.schemas import RouteVideo, parse
+from router.finals import with_final_estimate
+from router.schemas import RouteVideo
 
 router = APIRouter(tags=["routing"])
 
@@ -29,21 +30,21 @@ async def route(request: Request, context: Context, tenant: Tenant) -> JSONRespo
 
     Takes what `POST /v1/videos` takes. Instead of the photograph, `image_size` may say its shape alone.
     """
-    body = await read_body(request)
-    wishes = parse(RouteVideo, body.fields)
-    features, size, last = await _features(context, body, wishes)
+    async with reading(request, RouteVideo) as (body, wishes):
+        features, size, last = await _features(context, body, wishes)
+        drivers = {name: made.driver for name, made in (await prepare_drivers(context, body.drivers)).items()}
     clip = clip_request(wishes, size)
     context.engine.check_models(clip)
-    asked = route_request(clip, features, has_last_image=last, tenant=tenant)
+    asked = route_request(clip, features, has_last_image=last, tenant=tenant, drivers=drivers)
     fleet = context.engine.idle() if wishes.fleet == "all" else await context.fleet()
     decision = context.engine.decide(asked, fleet)
-    answer: dict[str, Any] = decision_json(decision)
+    answer = with_final_estimate(decision_json(decision), context.engine.policies, asked, decision, fleet)
     return JSONResponse(answer, headers={"Cache-Control": "no-store"})
 
 
 async def _features(context: GatewayContext, body: Body, wishes: RouteVideo) -> tuple[Features, Size, bool]:
     """Features, photograph size, and whether a last frame came."""
-    first, last = await images_of(body, wishes)
+    first, last = await images_of(body, wishes, context.settings.max_upload_bytes)
     prompt = (wishes.prompt or "").strip()
     if last is not None:
         await prepare_image(context, last[1], "", last[0])

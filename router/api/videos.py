@@ -1,4 +1,4 @@
-"""`/v1/videos`: create, list, retrieve, delete, cancel, feedback."""
+"""`/v1/videos`: create, list, retrieve, delete, cancel."""
 
 from __future__ import annotations
 
@@ -13,24 +13,17 @@ from starlette.responses import Response
 
 from models.errors import InvalidRequest, MediaUnavailable
 from router.api.context import ClientRetry, Context, GatewayContext, IdempotencyKey, JobId, Tenant
-from router.api.intake import images_of, read_body, read_json
-from router.api.submission import accepted, prepare_image, submit
+from router.api.intake import images_of, reading
+from router.api.submission import Caller, Inputs, accepted, prepare_image, submit
+from router.api.uploads import prepare_drivers
 from router.api.view import Video, VideoDeleted, VideoList, poll_after_ms, video
 from router.engine import clip_request
 from router.jobs.records import JobStatus, Standing
-from router.schemas import CreateVideo, Feedback, ListVideos, parse
+from router.schemas import CreateVideo, ListVideos
 
 logger = logging.getLogger("router.gateway")
 router = APIRouter(tags=["videos"])
 NO_STORE = {"Cache-Control": "no-store"}
-
-
-class FeedbackTaken(BaseModel):
-    """The answer to feedback."""
-
-    id: str
-    object: str = "video.feedback"
-    rating: int
 
 
 def json_answer(body: BaseModel, headers: dict[str, str] | None = None) -> Response:
@@ -45,29 +38,25 @@ async def create_video(
     request: Request, context: Context, tenant: Tenant, key: IdempotencyKey, retry: ClientRetry
 ) -> Response:
     """Make a clip out of a photograph. Answers once the job is committed; follow it by id."""
-    body = await read_body(request)
-    wishes = parse(CreateVideo, body.fields)
-    first, last = await images_of(body, wishes)
-    if first is None:
-        raise InvalidRequest(
-            "input_reference is missing: send the photograph as a file or as a data: URI",
-            param="input_reference",
+    async with reading(request, CreateVideo) as (body, wishes):
+        first, last = await images_of(body, wishes, context.settings.max_upload_bytes)
+        if first is None:
+            raise InvalidRequest(
+                "input_reference is missing: send the photograph as a file or as a data: URI",
+                param="input_reference",
+            )
+        image = await prepare_image(context, first[1], wishes.prompt or "", first[0])
+        clip = clip_request(wishes, image.size)
+        context.engine.check_models(clip)
+        end = await prepare_image(context, last[1], "", last[0]) if last is not None else None
+        created = await submit(
+            context,
+            clip,
+            image.features,
+            Inputs(image, end, await prepare_drivers(context, body.drivers)),
+            Caller(tenant, key, retry),
+            notes=image.notes,
         )
-    image = await prepare_image(context, first[1], wishes.prompt or "", first[0])
-    clip = clip_request(wishes, image.size)
-    context.engine.check_models(clip)
-    end = await prepare_image(context, last[1], "", last[0]) if last is not None else None
-    created = await submit(
-        context,
-        clip,
-        image.features,
-        image,
-        end,
-        notes=image.notes,
-        tenant=tenant,
-        idempotency_key=key,
-        client_retry=retry,
-    )
     return accepted(created)
 
 
@@ -114,14 +103,6 @@ async def delete_video(video_id: JobId, context: Context, tenant: Tenant) -> Res
     context.wake_router()
     await _purge(context, keys)
     return json_answer(VideoDeleted(id=video_id))
-
-
-@router.post("/v1/videos/{video_id}/feedback", responses={200: {"model": FeedbackTaken}})
-async def rate_video(video_id: JobId, request: Request, context: Context, tenant: Tenant) -> Response:
-    """A thumb up (1) or down (-1), kept for calibrating the quality of the model that made the clip."""
-    feedback = parse(Feedback, await read_json(request))
-    await context.store.add_feedback(video_id, tenant, feedback.rating, feedback.comment)
-    return json_answer(FeedbackTaken(id=video_id, rating=feedback.rating))
 
 
 def _shown(standing: Standing) -> Response:

@@ -85,6 +85,10 @@ class Video(BaseModel):
     completed_at: int | None = None
     expires_at: int | None = None
     remixed_from_video_id: str | None = None
+    finalizes: str | None = None
+    """The preview that this job makes again."""
+    finalized_by: str | None = None
+    """The newest job that makes this preview again."""
     error: VideoError | None = None
     served_model: str | None = None
     seed: int | None = None
@@ -140,6 +144,8 @@ def video(
         completed_at=int(job.finished_at) if done and job.finished_at is not None else None,
         expires_at=int(job.retain_until) if job.retain_until is not None else None,
         remixed_from_video_id=job.remixed_from,
+        finalizes=job.finalizes,
+        finalized_by=job.finalized_by,
         error=_error(job),
         served_model=_served_model(job),
         seed=job.request.get("seed"),

@@ -80,6 +80,8 @@ class Video(Answer):
     completed_at: int | None = None
     expires_at: int | None = None
     remixed_from_video_id: str | None = None
+    finalizes: str | None = None
+    finalized_by: str | None = None
     error: VideoError | None = None
     served_model: str | None = None
     seed: int | None = None
@@ -96,6 +98,21 @@ class Video(Answer):
     def final(self) -> bool:
         """True when nothing can change it any more."""
         return self.status in FINAL_STATUSES
+
+    @property
+    def final_estimate(self) -> dict[str, Any] | None:
+        """Of a preview: what its final would be and take; None when nothing would make it."""
+        return (self.routing or {}).get("final_estimate")
+
+
+class Feedback(Answer):
+    """A vote that was taken."""
+
+    id: str
+    rating: int | None = None
+    better_than: str | None = None
+    model: str = ""
+    use_case: str | None = None
 
 
 class VideoPage(Answer):

@@ -12,16 +12,19 @@ from typing import Any, Literal, Self, Unpack
 
 import httpx
 
-from router.client.answers import Health, Model, ModelPage, Video, VideoEvent, VideoPage
+from router.client.answers import Feedback, Health, Model, ModelPage, Video, VideoEvent, VideoPage
 from router.client.calls import (
     Call,
     ClipOptions,
+    FinalOptions,
     ImageSource,
     Order,
     Variant,
     content_call,
     create_call,
     events_call,
+    feedback_call,
+    finalize_call,
     list_call,
     model_call,
     remix_call,
@@ -99,6 +102,8 @@ class AsyncClient:
         prompt: str = "",
         *,
         last_image: ImageSource | None = None,
+        driving_video: ImageSource | None = None,
+        audio: ImageSource | None = None,
         idempotency_key: str | None = None,
         **options: Unpack[ClipOptions],
     ) -> Video:
@@ -109,6 +114,7 @@ class AsyncClient:
             prompt,
             options,
             last_image=last_image,
+            drivers={"driving_video": driving_video, "audio": audio},
             idempotency_key=idempotency_key,
         )
         return read(Video, await self._send(call))
@@ -119,6 +125,8 @@ class AsyncClient:
         prompt: str = "",
         *,
         last_image: ImageSource | None = None,
+        driving_video: ImageSource | None = None,
+        audio: ImageSource | None = None,
         image_size: str | None = None,
         fleet: Literal["live", "all"] = "live",
         **options: Unpack[ClipOptions],
@@ -130,6 +138,7 @@ class AsyncClient:
             prompt,
             options,
             last_image=last_image,
+            drivers={"driving_video": driving_video, "audio": audio},
             image_size=image_size,
             fleet=fleet,
         )
@@ -170,6 +179,24 @@ class AsyncClient:
     ) -> Video:
         """A new job with the same photograph and wishes, other words, and what `options` replace."""
         return read(Video, await self._send(remix_call(video_id, prompt, options, idempotency_key)))
+
+    async def finalize(
+        self, video_id: str, *, idempotency_key: str | None = None, **options: Unpack[FinalOptions]
+    ) -> Video:
+        """A completed preview again at full quality; what it would take is in its `final_estimate`."""
+        return read(Video, await self._send(finalize_call(video_id, options, idempotency_key)))
+
+    async def feedback(
+        self,
+        video_id: str,
+        rating: Literal[1, -1] | None = None,
+        *,
+        better_than: str | None = None,
+        comment: str = "",
+    ) -> Feedback:
+        """A thumb for a clip, or that it is better than another of its photograph; the last word counts."""
+        call = feedback_call(video_id, rating, better_than, comment)
+        return read(Feedback, await self._send(call))
 
     async def content(self, video_id: str, variant: Variant = "video") -> bytes:
         """The bytes of a clip or picture."""

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, Literal, TypedDict
 from urllib.parse import quote
 from uuid import uuid4
@@ -46,6 +47,23 @@ class ClipOptions(TypedDict, total=False):
     tags: Sequence[str]
 
 
+class FinalOptions(TypedDict, total=False):
+    """What a final may be asked with; all else is the preview's."""
+
+    model: str
+    deadline_s: float
+    max_cost_usd: float
+    priority: str
+    residency: str
+    allow: Sequence[str]
+    deny: Sequence[str]
+
+
+Drivers = Mapping[str, ImageSource | None]
+"""What drives the clip, by field: `driving_video`, `audio`."""
+NO_DRIVERS: Drivers = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request, ready to be sent as often as needed."""
@@ -66,13 +84,14 @@ def create_call(
     *,
     last_image: ImageSource | None,
     idempotency_key: str | None,
+    drivers: Drivers = NO_DRIVERS,
 ) -> Call:
     """`POST /v1/videos`; without a key one is drawn, so that a repeated send is one job."""
     return Call(
         "POST",
         "/v1/videos",
         form=_form(prompt, options),
-        files=_files(image, last_image),
+        files=_files(image, last_image, drivers),
         headers={"Idempotency-Key": idempotency_key or str(uuid4())},
     )
 
@@ -83,6 +102,7 @@ def route_call(
     options: ClipOptions,
     *,
     last_image: ImageSource | None,
+    drivers: Drivers,
     image_size: str | None,
     fleet: Literal["live", "all"],
 ) -> Call:
@@ -90,13 +110,26 @@ def route_call(
     form = {**_form(prompt, options), "fleet": fleet}
     if image_size is not None:
         form["image_size"] = image_size
-    return Call("POST", "/v1/route", form=form, files=_files(image, last_image))
+    return Call("POST", "/v1/route", form=form, files=_files(image, last_image, drivers))
 
 
 def remix_call(video_id: str, prompt: str, options: ClipOptions, idempotency_key: str | None) -> Call:
     """`POST /v1/videos/{id}/remix`."""
     key = {"Idempotency-Key": idempotency_key or str(uuid4())}
     return Call("POST", video_path(video_id, "remix"), json={"prompt": prompt, **options}, headers=key)
+
+
+def finalize_call(video_id: str, options: FinalOptions, idempotency_key: str | None) -> Call:
+    """`POST /v1/videos/{id}/finalize`."""
+    key = {"Idempotency-Key": idempotency_key or str(uuid4())}
+    return Call("POST", video_path(video_id, "finalize"), json={**options}, headers=key)
+
+
+def feedback_call(video_id: str, rating: int | None, better_than: str | None, comment: str) -> Call:
+    """`POST /v1/videos/{id}/feedback`."""
+    given = {"rating": rating, "better_than": better_than, "comment": comment or None}
+    word = {name: value for name, value in given.items() if value is not None}
+    return Call("POST", video_path(video_id, "feedback"), json=word)
 
 
 def list_call(after: str | None, page_size: int, order: Order, status: str | None) -> Call:
@@ -141,8 +174,10 @@ def _form(prompt: str, options: ClipOptions) -> dict[str, str | list[str]]:
     return form
 
 
-def _files(image: ImageSource | None, last_image: ImageSource | None) -> dict[str, tuple[str, bytes]]:
-    given = {"input_reference": image, "last_image": last_image}
+def _files(
+    image: ImageSource | None, last_image: ImageSource | None, drivers: Drivers
+) -> dict[str, tuple[str, bytes]]:
+    given = {"input_reference": image, "last_image": last_image, **drivers}
     return {name: _file(source) for name, source in given.items() if source is not None}
 
 
@@ -153,6 +188,6 @@ def _file(source: ImageSource) -> tuple[str, bytes]:
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         if path.exists() and not path.is_file():
-            raise InvalidRequest(f"{path} is not a regular file", param="image", allowed="a photograph")
+            raise InvalidRequest(f"{path} is not a regular file", param="image")
         return path.name, path.read_bytes()
     return "upload", source.read()

@@ -43,6 +43,7 @@ def features_json(features: Features) -> dict[str, Any]:
     shown = decision_features_json(features)
     image = asdict(features.image)
     image["faces"] = [list(face) for face in features.image.faces]
+    image["defects"] = list(features.image.defects)
     return {**shown, "image": {**shown["image"], **image}, "advice": list(features.advice)}
 
 
@@ -50,10 +51,12 @@ def features_from_json(stored: Mapping[str, Any]) -> Features:
     """Read `features_json` back."""
     image = dict(stored["image"])
     image["faces"] = tuple(tuple(face) for face in image["faces"])
+    image["defects"] = tuple(image.get("defects", ()))
     prompt = dict(stored["prompt"])
-    prompt["camera"] = tuple(CameraMove(move) for move in prompt["camera"])
-    for name in ("subject_motion", "environment_motion"):
-        prompt[name] = tuple(prompt[name])
+    for name in ("camera", "camera_required", "camera_refused"):
+        prompt[name] = tuple(CameraMove(move) for move in prompt.get(name, ()))
+    for name in ("subject_motion", "environment_motion", "audio"):
+        prompt[name] = tuple(prompt.get(name, ()))
     intensity = prompt["intensity"]
     prompt["intensity"] = None if intensity is None else Intensity[intensity.upper()]
     return Features(ImageFeatures(**image), PromptFeatures(**prompt), tuple(stored.get("advice", ())))

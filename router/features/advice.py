@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from models.types import Intensity
+from models.types import CameraMove, Intensity
 from policies.base import ImageFeatures, PromptFeatures
-from router.features.vocabulary import EXPRESSIONS
+from router.features.lexicon import EXPRESSIONS
+from router.features.quality import DARK, FLAT_SPREAD, HARSH_CLIPPED, HARSH_SPREAD, LEAST_WIDTH
 
-LEAST_WIDTH: Final = 512
 GOOD_WIDTH: Final = 1024
-"""Widths in pixels below which makers of clips warn, and from which photographs animate well."""
-HARSH_CLIPPED: Final = 0.2
-HARSH_SPREAD: Final = 0.26
-"""Clipped share and luma spread from which light is harsh; of 80 pictures only graphics reached both."""
-FLAT_SPREAD: Final = 0.07
-"""Luma spread below which light is flat (an even spread over the whole range is 0.29)."""
-DARK: Final = 0.1
-"""Mean luma below which hardly anything is seen to move."""
-BLURRED: Final = 15.0
-"""Variance of the Laplacian at the working size; sharp photographs of the evaluation lie above 60."""
+"""Width in pixels from which photographs animate well."""
 COMPETING: Final = 3
 """Motions that compete from here on; two can still be one gesture."""
+_LEAVING: Final = frozenset({"leave", "exit", "depart", "escape", "disappear", "flee", "launch"})
+_TRAVELLING: Final = frozenset({"run", "race", "gallop", "ride", "drive", "fly", "skate", "streak", "hurry"})
+"""Motions by which a subject leaves the frame, for certain and when they are strong."""
 
 
 def advise(image: ImageFeatures, prompt: PromptFeatures) -> tuple[str, ...]:
@@ -50,12 +44,27 @@ def _on_words(prompt: PromptFeatures) -> list[str]:
             f"The prompt asks for {prompt.motion_count} motions that compete; one coherent motion holds "
             "together better. Please keep the most important one, or make a sequence of shots."
         )
+    gone = _leaves_the_frame(prompt)
+    if gone:
+        told.append(
+            f'The subject may leave the frame ("{gone}", and no camera follows), and what comes back into it '
+            "is guessed. Please say that it stays in the middle of the frame, or let the camera follow it."
+        )
     if prompt.wants_loop:
         told.append(
             "A loop is asked for; most models do not close one. Where the model takes a last frame, giving "
             "the photograph itself as last frame makes the clip return to its start."
         )
     return told
+
+
+def _leaves_the_frame(prompt: PromptFeatures) -> str:
+    """The motion that takes the subject out of the frame, or nothing."""
+    if CameraMove.FOLLOW in prompt.camera:
+        return ""
+    strong = prompt.intensity is not None and prompt.intensity >= Intensity.DYNAMIC
+    away = _LEAVING | _TRAVELLING if strong else _LEAVING
+    return next((verb for verb in prompt.subject_motion if verb in away), "")
 
 
 def _on_faces(image: ImageFeatures, prompt: PromptFeatures) -> list[str]:
@@ -99,10 +108,15 @@ def _on_light(image: ImageFeatures) -> list[str]:
             f"The photograph is very dark (mean brightness {image.exposure:.0%}); what moves in the dark is "
             "guessed. A brighter exposure helps."
         )
-    if image.sharpness is not None and image.sharpness < BLURRED:
+    if "blurred" in image.defects:
         told.append(
-            f"The photograph is soft (sharpness {image.sharpness:.0f}, sharp ones lie above 60), and a clip "
-            "cannot be sharper than its first frame. A sharper original helps."
+            "The photograph is blurred (a second blur hardly changes it), and a clip cannot be sharper than "
+            "its first frame. A sharper original helps."
+        )
+    if "noisy" in image.defects:
+        told.append(
+            f"The photograph is noisy ({image.noise or 0:.0f} of 255 levels), and noise crawls when a model "
+            "moves it. A photograph taken in more light, or one with the noise reduced, helps."
         )
     return told
 

@@ -3,229 +3,173 @@
 A word such as "pan" or "push" is a camera move when the camera (or shot, lens, "we") does it, when the
 camera is its object, or when it opens its clause with nothing but modifiers before it ("slow push in").
 Otherwise somebody else pans for gold, pushes a door or carries a pan.
-
-Where the words leave a direction open, the common one is taken: pan, truck and orbit to the right, tilt and
-crane up, zoom and dolly in. An orbit is named by where the camera goes; clockwise is as seen from above.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from models.types import CameraMove
+from router.features import lexicon as x
 from router.features import vocabulary as v
-from router.features.clauses import Clause, negated
+from router.features.clauses import NEGATORS, Clause, negated, refused_after
+from router.features.insist import insists
+from router.features.moves import Moves, Spot, direction_in, moves_of
 
-Moves = tuple[CameraMove, ...]
 Position = tuple[int, int]
 """Number of the clause and of the word in it."""
 
-_FRAMES: Final = frozenset({"camera", "shot", "frame", "framing", "view", "viewpoint"})
-_STILL_BETWEEN: Final = frozenset({"camera", "any", "the", "all", "at", "is", "does", "do", "are", "a"})
-_RACK: Final = frozenset({"rack", "racks", "racking", "pull", "pulls", "pulling", "shift", "shifts"})
-_STEADY: Final = frozenset({"still", "steady", "on", "position", "static"})
-_ORBIT_LEFT: Final = frozenset({v.LEFT, v.CLOCKWISE})
+_STILL_BETWEEN: Final = frozenset(
+    {
+        "camera",
+        "any",
+        "the",
+        "all",
+        "at",
+        "is",
+        "does",
+        "do",
+        "are",
+        "a",
+        "absolutely",
+        "must",
+        "may",
+        "should",
+    }
+    | {"frame", "shot", "whatsoever", "circumstances", "account"}
+)
+_REST: Final = frozenset({"at", "all", "left", "right", "around", "please", ""})
+
+
+_LONGEST_LIST: Final = 6
+"""Clauses of one list of denials."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Spot:
-    """A camera verb in its clause."""
+class Camera:
+    """What the words ask of the camera, in the order of the words, without repeats."""
 
-    words: tuple[str, ...]
-    at: int
-    verb: str
-    does: bool
-    """The camera does it, for certain."""
-    bare: bool
-    """It opens the clause, so that the camera may be meant."""
-
-    @property
-    def word(self) -> str:
-        return self.words[self.at]
-
-    @property
-    def before(self) -> str:
-        return self.words[self.at - 1] if self.at else ""
-
-    @property
-    def after(self) -> str:
-        return self.words[self.at + 1] if self.at + 1 < len(self.words) else ""
+    moves: Moves
+    required: Moves
+    """Those that the words insist on."""
+    refused: Moves
+    """Those that the words rule out."""
+    taken: frozenset[Position]
+    """Words that belong to the camera and so to nobody else."""
 
 
-def read_camera(clauses: Sequence[Clause]) -> tuple[Moves, frozenset[Position]]:
-    """Camera moves in the order of the words, without repeats.
-
-    A negated move is left out; "no camera movement" is `STATIC`.
-
-    Returns:
-        The moves, and the positions of words that belong to the camera and so to nobody else.
-    """
-    found: dict[CameraMove, None] = {}
+def read_camera(clauses: Sequence[Clause]) -> Camera:
+    """Read the camera's part; "no camera movement" is `STATIC`."""
+    found: dict[CameraMove, bool] = {}
+    refused: dict[CameraMove, None] = {}
     taken: set[Position] = set()
+    listed = _listed_after_no(clauses)
     other_acts = False
-    carried = ""
+    carried = heading = ""
     for number, clause in enumerate(clauses):
         if not clause.linked:
             other_acts, carried = False, ""
         negation = ""
         for at, word in enumerate(clause.words):
-            verb = v.CAMERA_VERBS.get(word)
+            verb = v.CAMERA_VERBS.get(word) or _unlisted(clause.words, at)
             if verb is None or _shows_noun(clause.words, at, verb):
                 continue
-            spot = _Spot(
-                clause.words, at, verb, _camera_does(clause.words, at), _opens(clause.words, at, other_acts)
-            )
-            moves = _RULES.get(verb, _directed)(spot)
-            if moves is None:
+            spot = _spot(clause.words, at, verb, other_acts=other_acts)
+            denied = number in listed or _is_negated(spot, carried)
+            moves = moves_of(spot)
+            if moves is None and not (denied and verb in v.SHEER):
                 continue
             taken.add((number, at))
-            if not _is_negated(spot, carried):
-                found.update(dict.fromkeys(moves))
+            if denied:
+                negation = word
+                if _denies_all(spot):
+                    found.setdefault(CameraMove.STATIC, insists(clauses, number, at))
+                else:
+                    refused.update(dict.fromkeys(_refused(spot, moves or ())))
                 continue
-            negation = word
-            if _denies_all(spot):
-                found[CameraMove.STATIC] = None
+            for move in _headed(moves or (), spot, heading):
+                found[move] = found.get(move, False) or insists(clauses, number, at)
         carried = negation
+        heading = direction_in(clause.words) or ""
         other_acts = _is_about_another(clause.words) or (other_acts and v.CAMERA.isdisjoint(clause.words))
-    return tuple(found), frozenset(taken)
+    for move in found:
+        refused.pop(move, None)
+    required = tuple(move for move, insisted in found.items() if insisted)
+    return Camera(tuple(found), required, tuple(refused), frozenset(taken))
 
 
-# --- rules: moves of a verb, () for camera motion without a name, None when it is not the camera's ---------
-
-
-def _directed(spot: _Spot) -> Moves | None:
-    if not (spot.does or spot.bare):
+def _unlisted(words: tuple[str, ...], at: int) -> str | None:
+    """Whatever the camera does towards somewhere is a move: "the camera lunges forward"."""
+    word = words[at]
+    if not at or at + 1 >= len(words) or not word.endswith("s") or word in v.DIRECTIONS or word in x.STATES:
         return None
-    if spot.verb in v.THINGS and spot.before in v.DETERMINERS and spot.after not in (*v.SHOT, *v.DIRECTIONS):
-        return None
-    known = v.DIRECTED[spot.verb]
-    direction = _direction(spot, known)
-    if direction is not None:
-        return (known[direction],)
-    named = spot.does or spot.before in v.SPEED or negated(spot.words, spot.at) is not None
-    if named or (spot.verb == "zoom" and not spot.after):
-        return (v.UNDIRECTED[spot.verb],) if spot.verb in v.UNDIRECTED else None
-    return None
+    subject = words[at - 1] if not words[at - 1].endswith("ly") else words[max(0, at - 2)]
+    goes = words[at + 1] in v.DIRECTIONS and words[at + 1] not in ("through", "over", "in", "across", "right")
+    return "move" if subject in ("camera", "drone", "lens") and goes else None
 
 
-def _dolly(spot: _Spot) -> Moves | None:
-    if spot.after == "zoom":
-        return CameraMove.PUSH_IN, CameraMove.ZOOM_OUT
-    return _directed(spot)
+def _spot(words: tuple[str, ...], at: int, verb: str, *, other_acts: bool) -> Spot:
+    return Spot(words, at, verb, _camera_does(words, at), _opens(words, at, other_acts))
 
 
-def _zoom(spot: _Spot) -> Moves | None:
-    return () if spot.before == "dolly" else _directed(spot)
+def _headed(moves: Moves, spot: Spot, heading: str) -> Moves:
+    """Turn a pan that names no side where the clause before pointed ("from right to left, the shot pans")."""
+    known = v.DIRECTED.get(spot.verb, {})
+    said = any(word in v.DIRECTIONS and v.DIRECTIONS[word] in known for word in spot.words[spot.at + 1 :])
+    if (
+        len(moves) == 1
+        and heading in known
+        and (not said or spot.verb == "pan")
+        and moves[0] in known.values()
+    ):
+        return (known[heading],)
+    return moves
 
 
-def _track(spot: _Spot) -> Moves | None:
-    if (spot.does or spot.bare) and spot.after in ("alongside", "with", "behind", "shot", "along", "beside"):
-        return (CameraMove.FOLLOW,)
-    return _directed(spot)
+def _refused(spot: Spot, moves: Moves) -> Moves:
+    named = (spot.after in v.DIRECTIONS or spot.before in ("lateral", "sideways")) and bool(moves)
+    return moves if named else v.REFUSED.get(spot.verb, moves)
 
 
-def _move(spot: _Spot) -> Moves | None:
-    if not spot.does:
-        return None
-    if "circle" in spot.words[spot.at : spot.at + 4]:
-        return (CameraMove.ORBIT_RIGHT,)
-    direction = _direction(spot, v.DIRECTED["move"])
-    return () if direction is None else (v.DIRECTED["move"][direction],)
+def _listed_after_no(clauses: Sequence[Clause]) -> frozenset[int]:
+    """Clauses that go on with a list of denials: "no pan, tilt or zoom"."""
+    found: set[int] = set()
+    for number, clause in enumerate(clauses):
+        if "or" not in clause.words or not _is_short_list(clause.words):
+            continue
+        back = number - 1
+        middle: list[int] = []
+        while (
+            back >= max(0, number - _LONGEST_LIST)
+            and clauses[back].sentence == clause.sentence
+            and _is_short_list(clauses[back].words)
+        ):
+            if clauses[back].words[0] in NEGATORS:
+                found |= {number, *middle}
+                break
+            middle.append(back)
+            back -= 1
+    return frozenset(found)
 
 
-def _follow(spot: _Spot) -> Moves | None:
-    is_order = spot.bare and spot.word != "follows" and spot.after in v.DETERMINERS | v.PEOPLE
-    return (CameraMove.FOLLOW,) if spot.does or is_order else None
-
-
-def _turn_around(spot: _Spot) -> Moves | None:
-    """Orbit, circle, arc, rotate: around something it is an orbit, around the lens a roll."""
-    window = [v.DIRECTIONS.get(word) for word in spot.words[spot.at + 1 : spot.at + 8]]
-    turns = (v.LEFT, v.RIGHT, v.CLOCKWISE, v.COUNTERCLOCKWISE)
-    side = next((found for found in window if found in turns), None)
-    around = v.AROUND in window
-    if spot.verb == "rotate":
-        if not spot.does:
-            return None
-        if not around and side in (v.CLOCKWISE, v.COUNTERCLOCKWISE):
-            return (CameraMove.ROLL,)
-    elif not spot.does:
-        objects = v.SHOT | v.DETERMINERS | v.PEOPLE | {""}
-        alone = spot.verb == "orbit" and (spot.after in objects or spot.before in v.SPEED)
-        if not (spot.bare and (alone or spot.after in v.DIRECTIONS)):
-            return None
-    return (CameraMove.ORBIT_LEFT if side in _ORBIT_LEFT else CameraMove.ORBIT_RIGHT,)
-
-
-def _roll(spot: _Spot) -> Moves | None:
-    return (CameraMove.ROLL,) if spot.does or spot.before in ("barrel", "dutch") else None
-
-
-def _hold(spot: _Spot) -> Moves | None:
-    steady = not _STEADY.isdisjoint(spot.words[spot.at + 1 : spot.at + 4])
-    return (CameraMove.STATIC,) if spot.does and (steady or not spot.after) else None
-
-
-def _handheld(spot: _Spot) -> Moves | None:
-    return (CameraMove.SHAKE,) if spot.does or not spot.after or spot.after in v.HANDHELD_NEXT else None
-
-
-def _static(spot: _Spot) -> Moves | None:
-    if spot.word == "tripod":
-        is_stand = spot.after in v.SHOT or (spot.bare and not spot.does)
-        return (CameraMove.STATIC,) if is_stand else None
-    if spot.word == "lockedoff" or spot.after in _FRAMES or spot.after == "hold":
-        return (CameraMove.STATIC,)
-    is_frame = spot.does and not _FRAMES.isdisjoint(spot.words[max(0, spot.at - 9) : spot.at])
-    return (
-        (CameraMove.STATIC,)
-        if is_frame and (not spot.after or spot.word not in ("still", "locked"))
-        else None
+def _is_short_list(words: tuple[str, ...]) -> bool:
+    fillers = v.OPENERS | NEGATORS | {"or", "kind", "sort"}
+    return len(words) <= 6 and all(
+        word in v.CAMERA_VERBS or word in fillers or word in v.DIRECTIONS for word in words
     )
 
 
-def _focus(spot: _Spot) -> Moves | None:
-    """A rack focus is the camera's doing, but none of its moves."""
-    racked = spot.before in _RACK or spot.after in _RACK or (spot.does and spot.word.endswith("es"))
-    return () if racked else None
-
-
-def _camera_only(spot: _Spot) -> Moves | None:
-    return (v.CAMERA_ONLY[spot.verb],) if spot.does else None
-
-
-def _named(spot: _Spot) -> Moves | None:
-    return (v.NAMED[spot.verb],)
-
-
-_RULES: Final[Mapping[str, Callable[[_Spot], Moves | None]]] = {
-    "dolly": _dolly,
-    "zoom": _zoom,
-    "track": _track,
-    "move": _move,
-    "follow": _follow,
-    "orbit": _turn_around,
-    "circle": _turn_around,
-    "rotate": _turn_around,
-    "roll": _roll,
-    "hold": _hold,
-    "handheld": _handheld,
-    "static": _static,
-    "focus": _focus,
-    **dict.fromkeys(v.CAMERA_ONLY, _camera_only),
-    **dict.fromkeys(v.NAMED, _named),
-}
-
-
-# --- who acts, where to ------------------------------------------------------------------------------------
+# --- who acts ----------------------------------------------------------------------------------------------
 
 
 def _camera_does(words: tuple[str, ...], at: int) -> bool:
     """The camera is the subject shortly before the verb, or its object or noun right after it."""
     for index in range(at - 1, max(-1, at - 9), -1):
-        if words[index] in v.PEOPLE:
+        if words[index] in x.PEOPLE and words[index] not in _CAMERA_TOO:
+            break
+        if words[index] == "we" and index + 1 < at and words[index + 1] in ("need", "want", "must", "should"):
             break
         if words[index] in v.CAMERA:
             # "a shot of a woman rolling dough": what follows "of" is in the shot, not done by it.
@@ -233,10 +177,17 @@ def _camera_does(words: tuple[str, ...], at: int) -> bool:
     after = words[at + 1 : at + 4]
     if after and after[0] in v.SHOT:
         return True
-    return "camera" in after and "of" not in after and after[0] != "to"
+    filmed = "camera" in after or after[:2] == ("the", "frame")
+    return filmed and after[0] != "to" and ("of" not in after or after[:3] == ("of", "the", "camera"))
+
+
+_CAMERA_TOO: Final = frozenset({"subject", "it", "its", "crane", "truck", "who"})
+"""Words of people that stand in talk of the camera as well: "it zooms out"."""
 
 
 def _shows_noun(words: tuple[str, ...], at: int, verb: str) -> bool:
+    if at and words[at - 1] in ("dutch", "barrel", "camera"):
+        return False
     return at + 1 < len(words) and words[at + 1] in v.NEVER_BEFORE.get(verb, frozenset())
 
 
@@ -248,56 +199,32 @@ def _opens(words: tuple[str, ...], at: int, other_acts: bool) -> bool:
     if at == 0 and word.endswith("s") and v.CAMERA_VERBS[word] in v.THINGS:
         # "pans left" may open a clause about the camera, "trucks on a road" may not.
         return len(words) > 1 and words[1] in v.DIRECTIONS
-    return all(
-        other in v.OPENERS or other in v.CAMERA_VERBS or other in v.DIRECTIONS or negated((other, ""), 1) == 0
-        for other in words[max(0, at - 12) : at]
-    )
+    return all(_may_precede(other) for other in words[max(0, at - 12) : at])
+
+
+def _may_precede(word: str) -> bool:
+    known = word in v.OPENERS or word in v.CAMERA_VERBS or word in v.DIRECTIONS or word in v.INTENSITIES
+    return known or word in NEGATORS or word.isdigit()
 
 
 def _is_about_another(words: tuple[str, ...]) -> bool:
     """The clause begins with somebody or something that is not the camera."""
-    known = (v.OPENERS, v.CAMERA_VERBS, v.DIRECTIONS)
-    return v.CAMERA.isdisjoint(words) and any(all(word not in part for part in known) for word in words[:4])
+    return v.CAMERA.isdisjoint(words) and any(not _may_precede(word) for word in words[:4])
 
 
-def _direction(spot: _Spot, known: Mapping[str, CameraMove]) -> str | None:
-    """The first direction after the verb that it understands; in "from left to right" the last one."""
-    words = spot.words
-    came_from = False
-    seen = ""
-    for index in range(spot.at + 1, min(len(words), spot.at + (7 if spot.does else 3))):
-        word, after = words[index], words[index + 1] if index + 1 < len(words) else ""
-        if word in v.CAMERA_VERBS:
-            break
-        came_from = came_from or word == "from"
-        direction = v.DIRECTIONS.get(word)
-        is_no_direction = (word == "right" and after in v.NOT_A_SIDE) or (
-            word == "in" and after in v.NOT_INWARD
-        )
-        if direction is None or direction not in known or is_no_direction:
-            continue
-        if not came_from:
-            return direction
-        if seen:
-            return direction
-        seen = direction
-    if seen:
-        return {v.LEFT: v.RIGHT, v.RIGHT: v.LEFT}.get(seen, seen)
-    before = v.DIRECTIONS.get(spot.before)
-    is_noun = spot.word in ("movement", "motion", "move", "pan", "tilt", "dolly", "zoom")
-    return before if is_noun and before in known else None
-
-
-def _is_negated(spot: _Spot, carried: str) -> bool:
+def _is_negated(spot: Spot, carried: str) -> bool:
     """Negated here, or by "and" from an equal form before ("without zooming and panning")."""
-    if negated(spot.words, spot.at) is not None:
+    if negated(spot.words, spot.at) is not None or refused_after(spot.words, spot.at):
         return True
     return bool(carried) and spot.at == 0 and spot.word.endswith("ing") == carried.endswith("ing")
 
 
-def _denies_all(spot: _Spot) -> bool:
+def _denies_all(spot: Spot) -> bool:
     """True for "no camera movement" and "the camera does not move", not for "no sudden camera movement"."""
     start = negated(spot.words, spot.at)
-    if spot.verb != "move" or start is None:
+    if spot.verb != "move" or start is None or spot.word not in _MOVING:
         return False
     return _STILL_BETWEEN.issuperset(spot.words[start + 1 : spot.at])
+
+
+_MOVING: Final = frozenset({"move", "moves", "moving", "movement", "movements", "motion"})

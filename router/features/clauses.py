@@ -10,14 +10,35 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-_TOKEN: Final = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)?|[.,;!?()\n]")
-_STOPS: Final = frozenset(",.;!?\n()")
-_BREAKS: Final = frozenset({"while", "as", "but", "when", "until", "before", "after", "whilst"})
+_TOKEN: Final = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)?|[.,:;!?()\n]")
+_STOPS: Final = frozenset(",:;()")
+_ENDS: Final = frozenset(".!?\n")
+_BREAKS: Final = frozenset({"while", "as", "but", "when", "until", "before", "after", "whilst", "because"})
+_TITLES: Final = frozenset({"camera", "move", "movement", "shot", "motion", "level"})
+"""Before a colon these name what the words after it are about ("Camera: fixed"); no break then."""
+_TELLS: Final = frozenset({"while", "as", "when", "until", "whilst"})
 _LINKS: Final = frozenset({"and", "then", "plus", "also"})
+_LONGEST: Final = 40
+"""Words of a clause; a longer run is cut there, so that what a clause costs to read has a bound."""
 NEGATORS: Final = frozenset(
     {"no", "not", "without", "never", "avoid", "zero", "nor", "neither", "minus", "don't", "doesn't", "isn't"}
-    | {"won't", "aren't", "can't", "cannot", "nothing", "stop", "excluding"}
+    | {"won't", "aren't", "can't", "cannot", "nothing", "stop", "excluding", "mustn't", "shouldn't", "skip"}
+    | {"omit", "remove", "avoiding", "forbid", "exclude", "wouldn't", "needn't", "nobody"}
 )
+_REFUSALS: Final = frozenset(
+    {
+        "forbidden",
+        "unwanted",
+        "banned",
+        "prohibited",
+        "undesired",
+        "avoided",
+        "excluded",
+        "free",
+        "disallowed",
+    }
+)
+"""After a word these deny it: "zooming is forbidden", "zoom-free"."""
 _JOINED: Final = {
     ("hand", "held"): "handheld",
     ("counter", "clockwise"): "counterclockwise",
@@ -36,6 +57,21 @@ _JOINED: Final = {
     ("slow", "mo"): "slowmotion",
     ("time", "lapse"): "timelapse",
     ("not", "only"): "also",
+    ("full", "speed"): "fullspeed",
+    ("top", "speed"): "fullspeed",
+    ("high", "speed"): "fullspeed",
+    ("full", "throttle"): "fullspeed",
+    ("breakneck", "speed"): "fullspeed",
+    ("lightning", "speed"): "fullspeed",
+    ("high", "energy"): "energetic",
+    ("stay", "put"): "stay still",
+    ("stays", "put"): "stays still",
+    ("never", "ending"): "endless",
+    ("has", "to"): "must",
+    ("have", "to"): "must",
+    ("needs", "to"): "must",
+    ("need", "to"): "must",
+    ("got", "to"): "must",
     ("rather", "than"): "without",
     ("instead", "of"): "without",
     ("free", "of"): "without",
@@ -51,6 +87,12 @@ _SPELLING: Final = {
     "slowmo": "slowmotion",
     "pullback": "pull back",
     "lipsynced": "lipsync",
+    "loopable": "looping",
+    "steadicam": "steadicam camera",
+    "camcorder": "camcorder camera",
+    "highspeed": "fullspeed",
+    "mustnt": "mustn't",
+    "cannot": "can't",
 }
 
 
@@ -61,6 +103,12 @@ class Clause:
     words: tuple[str, ...]
     linked: bool
     """Joined to the clause before it by "and" or "then", so that it may share its subject and negation."""
+    sentence: int = 0
+    """Number of its sentence."""
+    titled: bool = False
+    """It ends with a colon, so that it speaks of what follows."""
+    told: bool = False
+    """It follows "as" or "while", so that somebody does something in it."""
 
 
 def read_clauses(text: str) -> tuple[Clause, ...]:
@@ -71,13 +119,14 @@ def read_clauses(text: str) -> tuple[Clause, ...]:
         tokens.extend(_SPELLING.get(word, word).split(" "))
     clauses: list[Clause] = []
     words: list[str] = []
-    linked = False
+    linked = told = False
+    sentence = 0
 
-    def close(next_linked: bool) -> None:
-        nonlocal words, linked
+    def close(next_linked: bool, *, titled: bool = False) -> None:
+        nonlocal words, linked, told
         if words:
-            clauses.append(Clause(tuple(words), linked))
-            linked = next_linked
+            clauses.append(Clause(tuple(words), linked, sentence, titled, told))
+            linked, told = next_linked, False
         else:
             linked = linked and next_linked
         words = []
@@ -90,12 +139,21 @@ def read_clauses(text: str) -> tuple[Clause, ...]:
             index += 1
             token = pair
         index += 1
-        if token in _STOPS or token in _BREAKS:
+        if token == ":":  # noqa: S105 - punctuation, no password
+            if _TITLES.isdisjoint(words[-1:]):
+                close(False, titled=True)
+        elif token in _ENDS:
             close(False)
+            sentence += 1
+        elif token in _STOPS or token in _BREAKS:
+            close(False)
+            told = token in _TELLS
         elif token in _LINKS:
             close(True)
         else:
-            words.append(token)
+            words.extend(token.split(" "))
+            if len(words) >= _LONGEST:
+                close(False)
     close(False)
     return tuple(clauses)
 
@@ -106,3 +164,22 @@ def negated(words: tuple[str, ...], at: int, *, reach: int = 5) -> int | None:
         if words[index] in NEGATORS:
             return index
     return None
+
+
+def refused_after(words: tuple[str, ...], at: int) -> bool:
+    """Whether the words right after `at` deny it: "zooming is forbidden", "zoom-free"."""
+    following = words[at + 1 : at + 5]
+    if following[:1] == ("free",):
+        return True
+    linked = bool(following) and following[0] in _LINKING
+    return linked and not (_REFUSALS | _UNWANTED_AFTER_NOT).isdisjoint(following) and _denies(following)
+
+
+_LINKING: Final = frozenset({"is", "are", "must", "should", "being"})
+_UNWANTED_AFTER_NOT: Final = frozenset(
+    {"wanted", "allowed", "needed", "desired", "acceptable", "welcome", "required"}
+)
+
+
+def _denies(following: tuple[str, ...]) -> bool:
+    return not _REFUSALS.isdisjoint(following) or "not" in following or "isn't" in following

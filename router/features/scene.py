@@ -7,7 +7,7 @@ all of it is a cue, not a recognition: `subject_of` asks for several cues before
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -33,6 +33,14 @@ _PLAIN: Final = 32.0
 # Chroma (largest minus smallest channel) up to which a ground is grey, black or white; an object is coloured
 # from twice that.
 _NEUTRAL: Final = 14.0
+# Red over blue, in levels: an evening sky has this much somewhere, an overcast one at most that.
+_EVENING = 50
+_BEIGE = 8
+_SOME = 0.15
+# Share of one connected thing from which a plain ground shows a product, and the most pieces that a row
+# through it falls into; charts and pages have more.
+_ONE_THING = 0.7
+_PIECES = 3.0
 # Below this area share (side 9 % of the picture) a face is staffage, not the subject.
 _STAFFAGE: Final = 0.008
 
@@ -70,6 +78,10 @@ class Scene:
     """Share of the middle that differs from the border's colour."""
     colourful: float
     """Share of the middle that is clearly coloured."""
+    single: float = 1.0
+    """Share of what differs from the border's colour that is one connected thing in the middle."""
+    pieces: float = 1.0
+    """Into how many pieces a row of it falls, on average."""
 
 
 def read_light(grey: Pixels) -> Light:
@@ -99,19 +111,23 @@ def read_scene(rgb: Pixels) -> Scene:
     hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)
     green = cv2.inRange(hsv, np.array((35, 50, 30)), np.array((85, 255, 255)))
     below = contrast[~sky]
+    away = levels - ground.astype(np.float32)
+    differs = np.einsum("yxc,yxc->yx", away, away) > _PLAIN**2
     return Scene(
         horizon=horizon,
         sky=float(np.mean(sky)),
         greenery=float(np.mean(green)) / 255,
         ground_texture=float(below.mean()) if below.size else 0.0,
-        plain_border=float(np.mean(np.linalg.norm(border - ground, axis=1) < _PLAIN)),
+        plain_border=1.0 - float(np.mean(_border(differs[..., None]))),
         neutral_border=float(np.mean(_chroma(border) < _NEUTRAL)),
-        apart=float(np.mean(np.linalg.norm(middle - ground, axis=1) > _PLAIN)),
+        apart=float(np.mean(_middle(differs[..., None]))),
         colourful=float(np.mean(_chroma(middle) > 2 * _NEUTRAL)),
+        single=_single(differs),
+        pieces=_pieces(differs),
     )
 
 
-def subject_of(faces: tuple[float, ...], scene: Scene) -> tuple[Subject, float]:
+def subject_of(faces: tuple[float, ...], scene: Scene) -> tuple[Subject, float]:  # noqa: PLR0911 - one rule a line
     """Weigh the evidence: subject and confidence (0-1).
 
     Args:
@@ -129,6 +145,8 @@ def subject_of(faces: tuple[float, ...], scene: Scene) -> tuple[Subject, float]:
     if scene.sky >= 0.12 and outdoors >= 0.6:
         return "landscape", min(0.9, outdoors)
     if scene.plain_border >= 0.85 and scene.apart >= 0.25:
+        if scene.single < _ONE_THING or scene.pieces > _PIECES:
+            return "other", 0.4
         return "product", 0.4 + 2 * (min(scene.plain_border, 0.95) - 0.85)
     if scene.neutral_border >= 0.75 and scene.colourful >= 0.4:
         return "product", 0.5
@@ -141,6 +159,30 @@ def _local_contrast(rgb: Pixels) -> NDArray[np.float32]:
     mean = cv2.blur(grey, (3, 3))
     deviation: NDArray[np.float32] = np.sqrt(np.maximum(cv2.blur(grey * grey, (3, 3)) - mean * mean, 0))
     return deviation
+
+
+def _single(apart: NDArray[np.bool_]) -> float:
+    """Share of the largest connected part that reaches the middle; rows of things have none."""
+    total = int(apart.sum())
+    if not total:
+        return 0.0
+    # A gap of a pixel between two halves of a thing (a cap, a handle) does not part them.
+    joined = cv2.dilate(apart.astype(np.uint8), np.ones((3, 3), np.uint8))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    height, width = apart.shape
+    best = 0
+    for index in range(1, count):
+        x, y, w, h, _ = (int(value) for value in stats[index])
+        middle = x <= width // 2 <= x + w and y <= height // 2 <= y + h
+        if middle:
+            best = max(best, int(np.count_nonzero(apart & (labels == index))))
+    return best / total
+
+
+def _pieces(apart: NDArray[np.bool_]) -> float:
+    starts = np.count_nonzero(apart[:, 1:] & ~apart[:, :-1], axis=1) + apart[:, 0]
+    occupied = starts[starts > 0]
+    return float(occupied.mean()) if occupied.size else 0.0
 
 
 def _sky(rgb: Pixels, contrast: NDArray[np.float32], *, has_horizon: bool) -> NDArray[np.bool_]:
@@ -167,7 +209,11 @@ def _sky(rgb: Pixels, contrast: NDArray[np.float32], *, has_horizon: bool) -> ND
     # A wall or a table top shows again at the bottom; a sky does so only where water mirrors it.
     colour = np.median(rgb[hanging], axis=0)
     again = float((np.linalg.norm(rgb[-band:] - colour, axis=2) < _PLAIN).mean())
-    is_backdrop = down_the_sides >= 0.25 or (again > 0.2 and not has_horizon)
+    # A painted wall is seldom blue, seldom as warm as an evening, and often a little beige.
+    warmth = (red - blue)[hanging]
+    of_a_sky = float(np.mean(is_blue[hanging] | (warmth >= _EVENING))) >= _SOME
+    is_wall = not of_a_sky and float(np.median(warmth)) > _BEIGE
+    is_backdrop = is_wall or down_the_sides >= 0.25 or (again > 0.2 and not has_horizon)
     return nothing if is_backdrop else hanging
 
 
@@ -200,14 +246,14 @@ def _chroma(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     return spread
 
 
-def _border(levels: NDArray[np.float32]) -> NDArray[np.float32]:
+def _border(levels: NDArray[Any]) -> NDArray[Any]:
     height, width = levels.shape[:2]
     band_y, band_x = max(1, height // 12), max(1, width // 12)
     parts = (levels[:band_y], levels[-band_y:], levels[:, :band_x], levels[:, -band_x:])
-    return np.concatenate([part.reshape(-1, 3) for part in parts])
+    return np.concatenate([part.reshape(-1, levels.shape[2]) for part in parts])
 
 
-def _middle(levels: NDArray[np.float32]) -> NDArray[np.float32]:
+def _middle(levels: NDArray[Any]) -> NDArray[Any]:
     height, width = levels.shape[:2]
-    middle: NDArray[np.float32] = levels[height // 4 : height - height // 4, width // 4 : width - width // 4]
+    middle: NDArray[Any] = levels[height // 4 : height - height // 4, width // 4 : width - width // 4]
     return middle

@@ -1,11 +1,11 @@
-"""What clients do to jobs: create, read, list, cancel, delete, rate. One function is one transaction."""
+"""What clients do to jobs: create, read, list, cancel, delete. One function is one transaction."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Double, Executable, Row, bindparam, exists, func, select, tuple_, update
+from sqlalchemy import Double, Executable, Row, and_, bindparam, exists, func, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -18,14 +18,15 @@ from router.jobs.rows import event_of, job_of
 from router.jobs.schema import VISIBLE, attempts, events, feedback, jobs, media
 from router.jobs.states import LEASED, EventType, Phase
 from router.jobs.transitions import (
+    ESTIMATES,
     Held,
     Rules,
     cancel_now,
     drop_media,
+    estimate,
     hold_visible,
     not_found,
     record_event,
-    upsert,
     use_media,
 )
 
@@ -34,17 +35,24 @@ _MOST_PER_PAGE = 1000
 
 async def create(conn: AsyncConnection, new: NewJob, *, retry_window_s: float) -> Created:
     """Insert a job, or find the one that the key or a client's retry names."""
-    if new.remixed_from is not None:
-        await _check_source(conn, new)
+    for source, param in ((new.remixed_from, "remixed_from"), (new.finalizes, "finalizes")):
+        if source is not None:
+            await _check_source(conn, source, new.tenant, param)
     if new.idempotency_key is None:
         twin = await _twin(conn, new, retry_window_s)
         if twin is not None:
             return Created(job_of(twin), replayed=True)
+    if new.finalizes is not None:
+        final = await _final_of(conn, new)
+        if final is not None:
+            return Created(job_of(final), replayed=True)
     row = await _insert(conn, new)
     if row is None:
         taken = await _keyed(conn, new)
         assert taken is not None  # noqa: S101 - the insertion met it in this transaction
         return Created(taken, replayed=True)
+    if new.finalizes is not None:
+        await _write(conn, new.finalizes, {"finalized_by": row.id})
     held = Held(row, row.created_at)
     await record_event(conn, row.id, row.last_event, row.created_at, EventType.QUEUED, {})
     await use_media(conn, held, media_keys(new.request))
@@ -65,11 +73,57 @@ def check_storable(new: NewJob) -> None:
         check_text(param, getattr(new, param))
 
 
-async def _check_source(conn: AsyncConnection, new: NewJob) -> None:
+async def _check_source(conn: AsyncConnection, job_id: str, tenant: str, param: str) -> None:
     # Holding the source keeps its photograph from being dropped between this check and our commit.
-    source = await hold_visible(conn, str(new.remixed_from), new.tenant)
+    source = await hold_visible(conn, job_id, tenant)
     if source.row.purged_at is not None:
-        raise NotReady(f"the media of job {source.row.id} were purged", param="remixed_from")
+        raise NotReady(f"the media of job {source.row.id} were purged", param=param)
+
+
+async def _final_of(conn: AsyncConnection, new: NewJob) -> Row[Any] | None:
+    """A living final of the same preview that asks the same; the held preview keeps two from being made."""
+    stmt = (
+        select(jobs)
+        .where(
+            jobs.c.tenant == new.tenant,
+            jobs.c.fingerprint == new.fingerprint,
+            jobs.c.finalizes == new.finalizes,
+            jobs.c.status.in_([JobStatus.QUEUED, JobStatus.IN_PROGRESS, JobStatus.COMPLETED]),
+            VISIBLE,
+        )
+        .order_by(jobs.c.created_at.desc(), jobs.c.id.desc())
+        .limit(1)
+    )
+    row: Row[Any] | None = (await conn.execute(stmt)).one_or_none()
+    return row
+
+
+async def descendant(
+    conn: AsyncConnection,
+    *,
+    tenant: str,
+    source: str,
+    idempotency_key: str | None,
+    client_retry: int,
+    retry_window_s: float,
+) -> Job | None:
+    """The job that was made of `source` under this key, or lately when a keyless client says it tries again.
+
+    It is found although `source` may be gone: what it asks must be compared by the caller.
+    """
+    stmt = select(jobs).where(
+        jobs.c.tenant == tenant, or_(jobs.c.remixed_from == source, jobs.c.finalizes == source), VISIBLE
+    )
+    if idempotency_key is not None:
+        stmt = stmt.where(jobs.c.idempotency_key == idempotency_key)
+    elif client_retry > 0:
+        stmt = stmt.where(jobs.c.idempotency_key.is_(None), jobs.c.created_at >= db_now() - retry_window_s)
+    else:
+        return None
+    row = (
+        await conn.execute(stmt.order_by(jobs.c.created_at.desc(), jobs.c.id.desc()).limit(1))
+    ).one_or_none()
+    return None if row is None else job_of(row)
 
 
 async def _twin(conn: AsyncConnection, new: NewJob | Submission, window_s: float) -> Row[Any] | None:
@@ -109,7 +163,7 @@ def _insertion(stmt: sqlite.Insert | postgresql.Insert) -> Executable:
     )
     return (
         stmt.values(
-            {name: bindparam(name) for name in _GIVEN}
+            {name: bindparam(name) for name in (*_GIVEN, *ESTIMATES)}
             | {"created_at": now, "due_at": now + due_in_s, "expires_at": now + expires_in_s}
             | {"id": bindparam("id"), "status": JobStatus.QUEUED, "last_event": 1, "excluded": []}
             | {"fence": 0, "attempts": 0, "progress": 0, "not_before": 0.0, "cancel_requested": False}
@@ -121,7 +175,7 @@ def _insertion(stmt: sqlite.Insert | postgresql.Insert) -> Executable:
 
 _GIVEN = (
     *("tenant", "model", "prompt", "request", "features", "routing", "priority", "max_attempts"),
-    *("remixed_from", "idempotency_key", "fingerprint"),
+    *("remixed_from", "finalizes", "idempotency_key", "fingerprint"),
 )
 
 # Built once: making the statement anew costs more than running it.
@@ -130,7 +184,8 @@ _INSERTION = {"sqlite": _insertion(sqlite.insert(jobs)), "postgresql": _insertio
 
 async def _insert(conn: AsyncConnection, new: NewJob) -> Row[Any] | None:
     values = {name: getattr(new, name) for name in (*_GIVEN, "due_in_s", "expires_in_s")}
-    done = await conn.execute(_INSERTION[conn.dialect.name], {"id": new_job_id(), **values})
+    row = {"id": new_job_id(), **values, **estimate(new.routing)}
+    done = await conn.execute(_INSERTION[conn.dialect.name], row)
     return done.one_or_none()
 
 
@@ -237,6 +292,9 @@ async def delete(conn: AsyncConnection, job_id: str, tenant: str | None, rules: 
     await conn.execute(update(events).where(events.c.job_id == job_id).values(data={}))
     await conn.execute(update(attempts).where(attempts.c.job_id == job_id).values(error=None))
     await conn.execute(update(feedback).where(feedback.c.job_id == job_id).values(comment=""))
+    if held.row.finalizes is not None:
+        preview = and_(jobs.c.id == held.row.finalizes, jobs.c.finalized_by == job_id)
+        await conn.execute(update(jobs).where(preview).values(finalized_by=None))
     await record_event(conn, job_id, seq, held.now, EventType.DELETED, {})
     await drop_media(conn, [job_id], held.now)
     return await _unused_keys(conn, job_id)
@@ -259,16 +317,3 @@ async def _unused_keys(conn: AsyncConnection, job_id: str) -> Sequence[str]:
         .order_by(media.c.key)
     )
     return tuple((await conn.scalars(stmt)).all())
-
-
-async def add_feedback(conn: AsyncConnection, job_id: str, tenant: str, rating: int, comment: str) -> None:
-    """Store or replace the thumb of a completed job."""
-    if rating not in (-1, 1):
-        raise InvalidRequest(f"rating must be -1 or 1; got {rating}", param="rating", allowed=[-1, 1])
-    check_text("comment", comment)
-    held = await hold_visible(conn, job_id, tenant)
-    if held.phase is not Phase.COMPLETED:
-        raise NotReady(f"job {job_id} has no clip to rate: it is {held.row.status}", param="id")
-    values = {"tenant": tenant, "rating": rating, "comment": comment, "at": held.now}
-    stmt = upsert(conn, feedback).values(job_id=job_id, **values)
-    await conn.execute(stmt.on_conflict_do_update(index_elements=[feedback.c.job_id], set_=values))

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import and_, func, insert, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, insert, literal, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from router.jobs.clock import db_now
-from router.jobs.records import Attempt, AttemptStatus, Job, JobStatus, Json
-from router.jobs.rows import attempt_of, job_of
+from router.jobs.records import Attempt, AttemptStatus, Ended, Job, JobStatus, Json, Queued
+from router.jobs.rows import attempt_of, ended_of, job_of, queued_of
 from router.jobs.schema import VISIBLE, WAITING, attempts, jobs
 from router.jobs.standing import place_of
 from router.jobs.states import LEASED, EventType, Move, Phase
 from router.jobs.transitions import (
+    ESTIMATES,
     Rules,
     advance,
     cancel_now,
     end_attempt,
+    estimate,
     hold,
     hold_fenced,
     stale,
@@ -29,10 +32,65 @@ _UNEXPIRED = or_(jobs.c.started_at.is_not(None), jobs.c.expires_at > db_now())
 """A job that has begun once does not expire while it waits to run again."""
 
 
-async def queued(conn: AsyncConnection, limit: int) -> Sequence[Job]:
-    """Jobs ready to run now, in order."""
-    stmt = select(jobs).where(WAITING, jobs.c.not_before <= db_now(), _UNEXPIRED).order_by(*_ORDER)
+_READY = and_(WAITING, jobs.c.not_before <= db_now(), _UNEXPIRED)
+
+
+async def queued(
+    conn: AsyncConnection, limit: int, after: Job | None, other_than: Collection[str]
+) -> Sequence[Job]:
+    """Jobs ready to run now, in order: those behind `after`, of tenants `other_than` these."""
+    stmt = select(jobs).where(_READY).order_by(*_ORDER)
+    if after is not None:
+        stmt = stmt.where(_behind(after))
+    if other_than:
+        stmt = stmt.where(jobs.c.tenant.not_in(sorted(other_than)))
     return tuple(job_of(row) for row in await conn.execute(stmt.limit(limit)))
+
+
+def _behind(job: Job) -> ColumnElement[bool]:
+    """Priorities fall, all else rises: no single comparison of tuples says that."""
+    same_band = jobs.c.priority == job.priority
+    later = tuple_(jobs.c.due_at, jobs.c.created_at, jobs.c.id) > tuple_(
+        *(literal(value) for value in (job.due_at, job.created_at, job.id))
+    )
+    return or_(jobs.c.priority < job.priority, and_(same_band, later))
+
+
+async def backlog(conn: AsyncConnection, limit: int) -> Sequence[Queued]:
+    """Every job that waits (for its turn or for its back-off), narrow, in order."""
+    columns = (jobs.c.id, jobs.c.tenant, jobs.c.priority, jobs.c.due_at)
+    stmt = select(*columns, *(jobs.c[name] for name in ESTIMATES)).where(WAITING, _UNEXPIRED)
+    return tuple(queued_of(row) for row in await conn.execute(stmt.order_by(*_ORDER).limit(limit)))
+
+
+_ENDED = (
+    *(attempts.c.job_id, attempts.c.model, attempts.c.offer),
+    *(attempts.c.finished_at, attempts.c.status, attempts.c.error),
+)
+
+
+async def ended(conn: AsyncConnection, within_s: float, limit: int) -> Sequence[Ended]:
+    """Attempts that began and ended lately, oldest first."""
+    stmt: Select[Any] = (
+        select(*_ENDED)
+        .where(attempts.c.finished_at > db_now() - within_s, attempts.c.started_at.is_not(None))
+        .order_by(attempts.c.finished_at.desc(), attempts.c.job_id)
+        .limit(limit)
+    )
+    return tuple(ended_of(row) for row in (await conn.execute(stmt)).all()[::-1])
+
+
+async def received(conn: AsyncConnection, within_s: float) -> dict[str, float]:
+    """Predicted GPU-seconds of what runs, or ended lately, by tenant."""
+    lately = or_(attempts.c.finished_at.is_(None), attempts.c.finished_at > db_now() - within_s)
+    began = or_(attempts.c.finished_at.is_(None), attempts.c.started_at.is_not(None))
+    stmt = (
+        select(jobs.c.tenant, func.sum(jobs.c.estimate_gpu_seconds).label("spent"))
+        .join_from(attempts, jobs, attempts.c.job_id == jobs.c.id)
+        .where(lately, began)
+        .group_by(jobs.c.tenant)
+    )
+    return {row.tenant: float(row.spent or 0.0) for row in await conn.execute(stmt)}
 
 
 async def queue_position(conn: AsyncConnection, job_id: str) -> int | None:
@@ -83,7 +141,13 @@ async def claim(
         conn,
         held,
         Move.CLAIM,
-        {"fence": fence, "attempts": job.attempts + 1, "lease_until": lease_until, "routing": routing},
+        {
+            "fence": fence,
+            "attempts": job.attempts + 1,
+            "lease_until": lease_until,
+            "routing": routing,
+            **estimate(routing),
+        },
         event=EventType.DISPATCHED,
         detail=attempt,
     )

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from policies.calibration import Belief, Ledger
+
 Json = Mapping[str, Any]
 
 
@@ -64,6 +66,8 @@ class NewJob:
     client_retry: int = 0
     """`x-stainless-retry-count` of the client; above 0 a twin within ten minutes is replayed."""
     remixed_from: str | None = None
+    finalizes: str | None = None
+    """The completed preview that this job makes again at full quality."""
     max_attempts: int = 5
 
 
@@ -151,6 +155,10 @@ class Job:
     """When the result is purged (`expires_at` on the wire)."""
     idempotency_key: str | None = None
     fingerprint: str = ""
+    finalizes: str | None = None
+    """The preview that this job makes again at full quality."""
+    finalized_by: str | None = None
+    """The newest job that makes this preview again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,3 +276,69 @@ class Calibration:
     log_ratio: float
     sigma: float
     samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """One waiting job as the wait of others depends on it; its estimate, when it has one."""
+
+    id: str
+    tenant: str
+    priority: int
+    """0 low, 1 normal, 2 high."""
+    due_at: float
+    model: str | None
+    offer: str | None
+    seconds: float
+    """Predicted wall seconds of its run; 0 when it was never estimated."""
+    gpu_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How one attempt ended, as far as it tells of the offer's health."""
+
+    job_id: str
+    model: str
+    offer: str
+    at: float
+    status: AttemptStatus
+    code: str | None
+    """Of its error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """One clip as a vote sees it: who made it, in which cell it counts, how it was chosen."""
+
+    job_id: str
+    model: str
+    offer: str
+    use_case: str | None
+    """None: the vote is kept and counts in no cell."""
+    elo: float | None
+    """Rating of the model for that use without what votes taught."""
+    reference_elo: float
+    decided: str
+    """`learned`, `explore` or `hold_out` (see `policies.calibration`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """What a person thinks: a thumb for a clip, or that it is better than another."""
+
+    tenant: str
+    ballot: Ballot
+    rating: int
+    """1 or -1; 1 with `over`."""
+    over: Ballot | None = None
+    """The clip that was liked less."""
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What all votes add up to: beliefs by (card id, use case), and the slices that they are judged by."""
+
+    beliefs: Mapping[tuple[str, str], Belief]
+    ledger: Ledger

@@ -6,16 +6,19 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from policies.calibration import Belief
 from router.jobs.fit import Fit
 from router.jobs.records import (
     Attempt,
     AttemptStatus,
     Calibration,
+    Ended,
     Event,
     Job,
     JobStatus,
     PoolRecord,
     Progress,
+    Queued,
     Worker,
 )
 
@@ -53,6 +56,8 @@ def job_of(row: Row[Any]) -> Job:
         retain_until=row.retain_until,
         idempotency_key=row.idempotency_key,
         fingerprint=row.fingerprint,
+        finalizes=row.finalizes,
+        finalized_by=row.finalized_by,
     )
 
 
@@ -90,6 +95,37 @@ def worker_of(row: Row[Any]) -> Worker:
 def pool_of(row: Row[Any]) -> PoolRecord:
     """A row of `pools`."""
     return PoolRecord(**row._mapping)
+
+
+def queued_of(row: Row[Any]) -> Queued:
+    """A waiting row of `jobs`, narrow."""
+    return Queued(
+        id=row.id,
+        tenant=row.tenant,
+        priority=row.priority,
+        due_at=row.due_at,
+        model=row.estimate_model,
+        offer=row.estimate_offer,
+        seconds=row.estimate_seconds or 0.0,
+        gpu_seconds=row.estimate_gpu_seconds or 0.0,
+    )
+
+
+def ended_of(row: Row[Any]) -> Ended:
+    """A finished row of `attempts`, narrow."""
+    return Ended(
+        job_id=row.job_id,
+        model=row.model,
+        offer=row.offer,
+        at=row.finished_at,
+        status=AttemptStatus(row.status),
+        code=None if row.error is None else row.error.get("code"),
+    )
+
+
+def belief_of(row: Row[Any]) -> Belief:
+    """A row of `beliefs`."""
+    return Belief(row.elo_offset, row.precision, row.votes)
 
 
 def fit_of(row: Row[Any]) -> Fit:

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-REVISION = "0001"
+REVISION = "0002"
 """Newest migration: a database at this revision needs no look at the migrations."""
 
 metadata = MetaData(
@@ -65,6 +65,13 @@ jobs = Table(
     Column("last_event", Integer, nullable=False),  # seq of the newest event: makes them gapless
     Column("deleted_at", Double),
     Column("purged_at", Double),
+    # What the newest decision predicts, as columns: thousands of waiting jobs are summed up at each look.
+    Column("estimate_model", Text),
+    Column("estimate_offer", Text),
+    Column("estimate_seconds", Double),
+    Column("estimate_gpu_seconds", Double),
+    Column("finalizes", Text),  # the preview that this job makes again at full quality
+    Column("finalized_by", Text),  # the newest such job of this preview
     CheckConstraint(
         "status IN ('queued', 'in_progress', 'completed', 'failed', 'cancelled', 'expired')",
         name="ck_jobs_status",
@@ -135,6 +142,7 @@ attempts = Table(
         name="ck_attempts_status",
     ),
 )
+Index("ix_attempts_finished", attempts.c.finished_at)
 
 events = Table(
     "events",
@@ -162,14 +170,44 @@ Index(
 )
 
 feedback = Table(
-    "feedback",
+    "feedback",  # votes: a thumb for a clip (`other` empty), or a clip preferred over another
     metadata,
     Column("job_id", Text, ForeignKey("jobs.id"), primary_key=True),
+    Column("other", Text, primary_key=True),  # job id of the clip that was liked less
     Column("tenant", Text, nullable=False),
     Column("rating", Integer, nullable=False),
     Column("comment", Text, nullable=False),
     Column("at", Double, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("offer", Text, nullable=False),
+    Column("use_case", Text),  # the cell that it is booked in; NULL: in none, it does not count
+    Column("elo", Double),  # rating of the model for that use without what votes taught
+    Column("reference_elo", Double),
+    Column("decided", Text, nullable=False),  # learned, explore or hold_out
+    Column("other_model", Text),
+    Column("other_elo", Double),
     CheckConstraint("rating IN (-1, 1)", name="ck_feedback_rating"),
+    CheckConstraint("other = '' OR rating = 1", name="ck_feedback_pair"),
+)
+Index("ix_feedback_cell", feedback.c.use_case, feedback.c.at)
+
+beliefs = Table(
+    "beliefs",  # what the votes of a cell add up to; always recomputed from `feedback`
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("use_case", Text, primary_key=True),
+    Column("elo_offset", Double, nullable=False),
+    Column("precision", Double, nullable=False),
+    Column("votes", Integer, nullable=False),
+    Column("updated_at", Double, nullable=False),
+)
+
+tallies = Table(
+    "tallies",  # thumbs on clips that were decided with beliefs (`learned`) and without (`hold_out`)
+    metadata,
+    Column("slice", Text, primary_key=True),
+    Column("likes", Integer, nullable=False),
+    Column("votes", Integer, nullable=False),
 )
 
 workers = Table(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.errors import ConfigError, Disposition, StoreUnavailable
-from router.jobs import clients, dispatching, fleet, node, reaper, running
+from router.jobs import clients, dispatching, fleet, learning, node, reaper, running
 from router.jobs.clock import db_now
 from router.jobs.database import Database
 from router.jobs.migrate import current_revision, file_lock, upgrade
@@ -19,18 +19,22 @@ from router.jobs.records import (
     Beat,
     Calibration,
     Created,
+    Ended,
     Event,
     Job,
     JobStatus,
     Json,
+    Learned,
     NewJob,
     Observation,
     Page,
     PoolRecord,
     Progress,
+    Queued,
     Reaped,
     Standing,
     Submission,
+    Vote,
     Worker,
 )
 from router.jobs.retry import Backoff
@@ -190,22 +194,62 @@ class SqlJobStore:
         """
         return await self._db.write(partial(clients.delete, job_id=job_id, tenant=tenant, rules=self._rules))
 
-    async def add_feedback(self, job_id: str, tenant: str, rating: int, comment: str) -> None:
-        """Store a thumb (-1 or 1) for quality calibration; a later one replaces it.
+    async def vote(self, vote: Vote) -> None:
+        """Keep a vote and count it; a later one of the same clip (or pair of clips) replaces it.
 
         Raises:
-            InvalidRequest: any other rating.
-            NotReady: the job is not completed.
+            InvalidRequest: any rating but -1 and 1.
+            JobNotFound: a job is not there for this tenant.
+            NotReady: a job is not completed.
         """
-        await self._db.write(
-            partial(clients.add_feedback, job_id=job_id, tenant=tenant, rating=rating, comment=comment)
+        await self._db.write(partial(learning.vote, given=vote))
+
+    async def learned(self) -> Learned:
+        """What all votes add up to."""
+        return await self._db.read(learning.learned)
+
+    async def descendant(
+        self, tenant: str, source: str, *, idempotency_key: str | None, client_retry: int
+    ) -> Job | None:
+        """The job that an earlier send of the same remix or finalize made, though its source may be gone."""
+        return await self._db.read(
+            partial(
+                clients.descendant,
+                tenant=tenant,
+                source=source,
+                idempotency_key=idempotency_key,
+                client_retry=client_retry,
+                retry_window_s=self._retry_window_s,
+            )
         )
 
     # --- router ----------------------------------------------------------------------------------
 
-    async def queued(self, limit: int = 500) -> Sequence[Job]:
-        """Jobs ready to run now, by (priority descending, due_at, created_at, id)."""
-        return await self._db.read(partial(dispatching.queued, limit=limit))
+    async def queued(
+        self, limit: int = 500, *, after: Job | None = None, other_than: Collection[str] = ()
+    ) -> Sequence[Job]:
+        """Jobs ready to run now, by (priority descending, due_at, created_at, id).
+
+        Args:
+            limit: Most of them.
+            after: Only those behind this one.
+            other_than: None of these tenants.
+        """
+        return await self._db.read(
+            partial(dispatching.queued, limit=limit, after=after, other_than=other_than)
+        )
+
+    async def backlog(self, limit: int = 10_000) -> Sequence[Queued]:
+        """All that waits, in the order of `queued`, with what its newest decision predicts."""
+        return await self._db.read(partial(dispatching.backlog, limit=limit))
+
+    async def ended(self, within_s: float, limit: int = 2000) -> Sequence[Ended]:
+        """How attempts that began ended lately, oldest first."""
+        return await self._db.read(partial(dispatching.ended, within_s=within_s, limit=limit))
+
+    async def received(self, within_s: float) -> Mapping[str, float]:
+        """Predicted GPU-seconds of attempts that run or ended within `within_s`, by tenant."""
+        return await self._db.read(partial(dispatching.received, within_s=within_s))
 
     async def queue_position(self, job_id: str) -> int | None:
         """1 for the job that runs next; None when it is not queued."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from models.errors import Disposition
@@ -11,18 +11,22 @@ from router.jobs.records import (
     Beat,
     Calibration,
     Created,
+    Ended,
     Event,
     Job,
     JobStatus,
     Json,
+    Learned,
     NewJob,
     Observation,
     Page,
     PoolRecord,
     Progress,
+    Queued,
     Reaped,
     Standing,
     Submission,
+    Vote,
     Worker,
 )
 
@@ -104,14 +108,38 @@ class JobStore(Protocol):
         """Cancel if needed, hide the job for ever, drop its prompt; returns its media keys to purge."""
         ...
 
-    async def add_feedback(self, job_id: str, tenant: str, rating: int, comment: str) -> None:
-        """Store a thumb (-1 or 1) for quality calibration."""
+    async def vote(self, vote: Vote) -> None:
+        """Keep a vote and count it in the same transaction; a later one replaces it."""
+        ...
+
+    async def learned(self) -> Learned:
+        """What all votes add up to."""
+        ...
+
+    async def descendant(
+        self, tenant: str, source: str, *, idempotency_key: str | None, client_retry: int
+    ) -> Job | None:
+        """The job that an earlier send of the same remix or finalize made, though its source may be gone."""
         ...
 
     # --- router ----------------------------------------------------------------------------------
 
-    async def queued(self, limit: int = 500) -> Sequence[Job]:
+    async def queued(
+        self, limit: int = 500, *, after: Job | None = None, other_than: Collection[str] = ()
+    ) -> Sequence[Job]:
         """Jobs ready to run now, by (priority descending, due_at, created_at, id)."""
+        ...
+
+    async def backlog(self, limit: int = 10_000) -> Sequence[Queued]:
+        """All that waits, in the order of `queued`, with what its newest decision predicts."""
+        ...
+
+    async def ended(self, within_s: float, limit: int = 2000) -> Sequence[Ended]:
+        """How attempts that began ended lately, oldest first."""
+        ...
+
+    async def received(self, within_s: float) -> Mapping[str, float]:
+        """Predicted GPU-seconds of attempts that run or ended within `within_s`, by tenant."""
         ...
 
     async def queue_position(self, job_id: str) -> int | None:

@@ -48,6 +48,18 @@ class Held:
         return phase_of(JobStatus(self.row.status), leased=self.row.lease_until is not None)
 
 
+ESTIMATES = ("estimate_model", "estimate_offer", "estimate_seconds", "estimate_gpu_seconds")
+"""Columns of `jobs` that repeat what the newest decision predicts."""
+
+
+def estimate(routing: Mapping[str, Any]) -> dict[str, Any]:
+    """`ESTIMATES` of a Decision JSON; nothing was predicted where nothing was chosen."""
+    chosen = routing.get("chosen") or {}
+    predicted = chosen.get("predicted") or {}
+    found = (chosen.get("model"), chosen.get("offer"), predicted.get("seconds"), predicted.get("gpu_seconds"))
+    return dict(zip(ESTIMATES, found, strict=True))
+
+
 def not_found(job_id: str) -> JobNotFound:
     """The error for a job that is not there for this caller."""
     return JobNotFound(f"no job {job_id!r}", param="id")

@@ -43,6 +43,7 @@ pytestmark = [
 ]
 
 T = TypeVar("T")
+UNPROCESSABLE = openai.UnprocessableEntityError
 FAIL, HOLD = "please fail", "please wait"
 
 
@@ -393,7 +394,7 @@ def test_polling_ends_when_a_job_is_cancelled(live: Live, client: OpenAI) -> Non
         ({"extra_body": {"routing": {"fast": 1}}}, openai.BadRequestError, "invalid_request", "routing.fast"),
         ({"model": "paralax"}, openai.NotFoundError, "unknown_model", "model"),
         ({"input_reference": b"no photograph"}, openai.BadRequestError, "invalid_image", "input_reference"),
-        ({"seconds": "300", "size": "7680x4320"}, openai.UnprocessableEntityError, "no_route", None),
+        ({"seconds": "300", "size": "7680x4320"}, UNPROCESSABLE, "no_route", "seconds,size"),
     ],
 )  # fmt: skip
 def test_errors_are_typed_and_not_retried(

@@ -243,21 +243,6 @@ async def test_a_remix_of_a_purged_job_is_told_so(store, steps, make_new_job):
         await store.create(make_new_job(remixed_from=job.id))
 
 
-async def test_feedback_needs_a_clip_and_a_thumb(store, steps):
-    job = await steps.create()
-    with pytest.raises(NotReady):
-        await store.add_feedback(job.id, "acme", 1, "")
-    run = await steps.run(job.id)
-    await steps.complete(job.id, run.fence)
-    await store.add_feedback(job.id, "acme", 1, "nice")
-    await store.add_feedback(job.id, "acme", -1, "on second thought")
-    with pytest.raises(InvalidRequest) as caught:
-        await store.add_feedback(job.id, "acme", 0, "")
-    assert caught.value.param == "rating"
-    with pytest.raises(JobNotFound):
-        await store.add_feedback(job.id, "globex", 1, "")
-
-
 async def test_records_are_values(store, steps):
     job = await steps.create()
     assert replace(job, prompt="x") != await store.get(job.id)

@@ -78,10 +78,17 @@ def _ddl(path: Path) -> dict[str, list[str]]:
         rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     finally:
         connection.close()
-    # Constraints may come in another order; each line is a column, a constraint or a whole index.
+    # Constraints may come in another order, and columns that were added later stand behind them in one line;
+    # each part is a column, a constraint or a whole index.
     return {
-        name: sorted(re.sub(r"\s+", " ", line).strip(" ,") for line in sql.split("\n")) for name, sql in rows
+        name: sorted(part for line in re.split(r"\n|, (?=\w+ [A-Z])", sql) if (part := _plain(line)))
+        for name, sql in rows
     }
+
+
+def _plain(line: str) -> str:
+    text = re.sub(r"\s+", " ", line).strip(" ,")
+    return text.removesuffix(")") if text.count(")") > text.count("(") else text
 
 
 async def test_many_processes_may_open_a_new_database_at_once(make_store):

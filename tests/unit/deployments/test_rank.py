@@ -8,6 +8,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from deployments import rank as rank_module
 from deployments.rank import RankProcess, runner_factory
 from deployments.ranks import ClipTask, Event
 from models.errors import CheckpointMissing, MediaUnavailable
+from models.runners.base import RunRequest, RunResult, Sound
 from models.runners.encode import probe
 from models.types import ClipPlan, Fit, Framing, Geometry
 from policies.render import plan_json
@@ -300,3 +302,64 @@ def test_two_clips_never_run_at_once_on_one_runner(rank: RankProcess) -> None:
     list(first)
     list(second)
     assert most == [1, 1]
+
+
+# --- what drives a clip ----------------------------------------------------------------------------------
+
+
+class Listener:
+    """A runner that remembers what it was asked, and what was in the files it was given."""
+
+    def __init__(self, audio: Sound | None = None) -> None:
+        self.requests: list[RunRequest] = []
+        self.heard: list[bytes] = []
+        self._audio = audio
+
+    def generate(self, request: RunRequest, monitor: Any) -> RunResult:
+        del monitor
+        self.requests.append(request)
+        self.heard += [path.read_bytes() for path in (request.driving_video, request.audio) if path]
+        frames = (np.full((48, 64, 3), 30 * n, np.uint8) for n in range(8))
+        return RunResult(frames, audio=self._audio)
+
+    def unload(self) -> None:
+        pass
+
+
+def test_drivers_reach_the_runner_as_files_that_go_with_the_clip(
+    rank: RankProcess, media: MediaStore
+) -> None:
+    runner = rank._runner = Listener()
+    media.put_bytes("drivers/v", b"a dance", "video/mp4")
+    media.put_bytes("drivers/s", b"a song", "audio/wav")
+    asked = replace(
+        task(), offer="turbo", driving_video_key="drivers/v", audio_key="drivers/s", generate_audio=True
+    )
+    assert last(rank.generate(asked))["type"] == "done"
+    assert last(rank.generate(task(fence=2)))["type"] == "done"
+    driven, plain = runner.requests
+    assert runner.heard == [b"a dance", b"a song"]
+    assert (driven.offer, driven.generate_audio) == ("turbo", True)
+    assert (plain.offer, plain.driving_video, plain.audio, plain.generate_audio) == (None, None, None, False)
+    assert scratch_of(media) == []
+
+
+def test_a_driver_that_is_gone_is_the_media_stores_fault(rank: RankProcess) -> None:
+    rank._runner = Listener()
+    done = last(rank.generate(replace(task(), driving_video_key="drivers/gone")))
+    assert done["error"]["code"] == MediaUnavailable.code
+
+
+@pytest.mark.parametrize(
+    ("changes", "sounds"), [({}, False), ({"generate_audio": True}, True), ({"audio_key": "drivers/s"}, True)]
+)
+def test_a_clip_sounds_where_sound_was_asked_for_or_given(
+    rank: RankProcess, media: MediaStore, tmp_path: Path, changes: dict[str, Any], sounds: bool
+) -> None:
+    tone = np.sin(np.arange(48_000) / 20.0).astype(np.float32)[None, :] * 0.3
+    rank._runner = Listener(Sound(tone, 48_000))
+    media.put_bytes("drivers/s", b"a song", "audio/wav")
+    done = last(rank.generate(replace(task(), **changes)))
+    video = tmp_path / "out.mp4"
+    video.write_bytes(media.read(done["media"]["video"]["key"]))
+    assert (probe(video).audio is not None) is sounds

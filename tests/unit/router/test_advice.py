@@ -51,7 +51,10 @@ def test_unknown_measures_get_no_advice() -> None:
         (replace(GOOD, contrast=0.3, spread=0.3), CALM, ["harsh", "30%", "Softer light"]),
         (replace(GOOD, spread=0.05), CALM, ["flat", "0.05", "Directional light"]),
         (replace(GOOD, exposure=0.06), CALM, ["very dark", "6%", "brighter"]),
-        (replace(GOOD, sharpness=8.0), CALM, ["soft", "sharpness 8", "sharper original"]),
+        (replace(GOOD, defects=("blurred",)), CALM, ["blurred", "sharper original"]),
+        (replace(GOOD, defects=("noisy",), noise=11.2), CALM, ["noisy", "11 of 255", "more light"]),
+        (GOOD, read_prompt("the fox flees into the woods"), ['"flee"', "leave the frame", "camera follow"]),
+        (GOOD, read_prompt("he runs away at full speed"), ['"run"', "stays in the middle"]),
     ],
 )
 def test_each_cause_gets_one_sentence_with_figure_and_remedy(
@@ -69,6 +72,9 @@ def test_each_cause_gets_one_sentence_with_figure_and_remedy(
         (replace(GOOD, width=512), CALM),
         (GOOD, read_prompt("she turns, then jumps")),
         (GOOD, read_prompt("a boy laughs")),
+        (GOOD, read_prompt("the camera follows the fox as it flees")),
+        (GOOD, read_prompt("he runs")),
+        (replace(GOOD, sharpness=8.0), CALM),
         (GOOD, replace(CALM, intensity=Intensity.EXTREME)),
         (replace(GOOD, contrast=0.3, spread=0.15), CALM),
         (replace(GOOD, contrast=0.1, spread=0.3), CALM),

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from router.cli_tables import SHOWN, decision_view
+from router.cli_tables import SHOWN, decision_view, flags_text
 from router.cli_words import progress_text, seconds_text, usd_text
 from router.client import Video
 
@@ -132,3 +132,48 @@ def test_progress_tells_place_attempt_and_rest() -> None:
         {"id": "vid_1", "status": "queued", "created_at": 1, "model": "auto", "progress_detail": detail}
     )
     assert progress_text(video) == "queued, place 3, attempt 2, 2 min 10 s left"
+
+
+@pytest.mark.parametrize(
+    ("patch", "flags"),
+    [
+        ({"seconds": 8.0}, "--seconds 8"),
+        ({"size": "1280x720", "model": "ltx-2.3-pro"}, "--size 1280x720 --model ltx-2.3-pro"),
+        ({"deadline_s": 120.0, "max_cost_usd": 0.033}, "--deadline 120 --max-cost 0.033"),
+        ({"camera": ["push_in", "roll:required"]}, "--camera push_in --camera roll:required"),
+        ({"generate_audio": False}, "no --generate-audio"),
+        ({"driving_video": None}, "no --driving-video"),
+        ({"allow": None, "deny": ["a", "b"]}, "no --allow --deny a,b"),
+        ({}, ""),
+    ],
+)
+def test_a_patch_as_options(patch: dict[str, object], flags: str) -> None:
+    assert flags_text(patch) == flags
+
+
+def test_what_would_fit_is_shown_with_options_savings_and_the_clash() -> None:
+    document = decision(0, 1) | {
+        "clashes": [{"fields": ["size", "max_cost_usd"], "reason": "4K and $0.05 cannot be had together"}],
+        "notes": ["explored: a is tried"],
+        "counter_offers": [
+            {
+                "change": "shorten the clip to 8 s",
+                "patch": {"seconds": 8.0},
+                "saves": {"seconds": 95.0, "usd": -0.1},
+                "chosen": candidate("small"),
+            },
+            {"change": "as an older server tells it", "chosen": candidate("old")},
+        ],
+    }
+    text = rendered(document, 180)
+    for shown in (
+        "clash   4K and $0.05 cannot be had together",
+        "note    explored: a is tried",
+        "shorten the clip to 8 s",
+        "--seconds 8",
+        "95 s",
+        "as an older server tells it",
+    ):
+        assert shown in text
+    # What costs more is no saving.
+    assert "-0.1" not in text

@@ -20,6 +20,7 @@ from router.client import (
     ClientError,
     ClipOptions,
     ServerUnreachable,
+    Video,
     WaitTimeout,
 )
 from router.client import connection as connection_module
@@ -181,6 +182,47 @@ def test_idempotency_key_of_the_caller_is_used(ask: Ask) -> None:
     assert [request.headers["idempotency-key"] for request in server.requests] == ["mine", "mine too"]
     assert json.loads(server.requests[1].content) == {"prompt": "rain", "seed": 3}
     assert server.requests[1].url.path == "/v1/videos/vid_1/remix"
+
+
+def test_drivers_are_sent_as_files(ask: Ask) -> None:
+    server = Server(ok(video()), ok({"profile": "balanced"}))
+    ask(server, "create", b"photo", driving_video=b"a dance", audio=b"a song")
+    ask(server, "route", b"photo", driving_video=b"a dance")
+    whole = {"input_reference": b"photo", "driving_video": b"a dance"}
+    assert [form_fields(request)[1] for request in server.requests] == [whole | {"audio": b"a song"}, whole]
+
+
+def test_a_final_is_asked_with_what_it_may_take(ask: Ask) -> None:
+    server = Server(ok(video()), ok(video()))
+    ask(server, "finalize", "vid_1", max_cost_usd=0.5, idempotency_key="mine")
+    ask(server, "finalize", "vid_1")
+    assert [request.url.path for request in server.requests] == ["/v1/videos/vid_1/finalize"] * 2
+    assert [json.loads(request.content) for request in server.requests] == [{"max_cost_usd": 0.5}, {}]
+    assert server.requests[0].headers["idempotency-key"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("args", "named", "sent"),
+    [
+        (["vid_1", 1], {}, {"rating": 1}),
+        (["vid_1", -1], {"comment": "too fast"}, {"rating": -1, "comment": "too fast"}),
+        (["vid_1"], {"better_than": "vid_2"}, {"better_than": "vid_2"}),
+    ],
+)
+def test_feedback_sends_one_word(
+    ask: Ask, args: list[Any], named: dict[str, Any], sent: dict[str, Any]
+) -> None:
+    server = Server(ok({"id": "vid_1", "model": "alpha", "use_case": "portrait"}))
+    taken = ask(server, "feedback", *args, **named)
+    assert (taken.model, taken.use_case) == ("alpha", "portrait")
+    assert json.loads(server.requests[0].content) == sent
+    assert server.requests[0].url.path == "/v1/videos/vid_1/feedback"
+
+
+def test_a_videos_final_estimate_is_its_decisions() -> None:
+    assert Video.model_validate(video()).final_estimate is None
+    told = Video.model_validate(video(routing={"final_estimate": {"model": "alpha"}}))
+    assert told.final_estimate == {"model": "alpha"}
 
 
 def test_route_sends_shape_and_fleet(ask: Ask) -> None:

@@ -3,130 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from models.card import Card
-from models.catalog import Catalog, load_catalog
+from models.catalog import Catalog
 from models.errors import StoreUnavailable
 from models.gpus import load_gpus
 from models.types import Objective, Priority
-from policies.base import Features, ImageFeatures, PromptFeatures
-from policies.engine import Engine, idle_fleet
+from policies.engine import Engine
 from policies.profile import load_profiles
-from router.dispatch import MAX_FAULTS, Dispatcher
-from router.engine import ClipRequest, StoredImage, new_job, route_request
+from router.dispatch import MAX_FAULTS
 from router.fakes import FakePool, Play, ScriptedLauncher
-from router.jobs.records import AttemptStatus, Job, JobStatus, PoolRecord
-from router.jobs.retry import Backoff
+from router.jobs.records import AttemptStatus, JobStatus
 from router.jobs.sql import SqlJobStore
-from router.media import MediaStore, photograph_key
-from router.settings import Settings
-
-CARDS = Path(__file__).resolve().parents[2] / "e2e" / "cards"
-BOTH = ("fake-i2v", "fake-second-i2v")
-FEATURES = Features(ImageFeatures(640, 480, "landscape"), PromptFeatures(words=4))
-
-
-def record(name: str, model: str | None = None, **changes: Any) -> PoolRecord:
-    row = PoolRecord(
-        name=name, model=model or name, offer="local", gpu="cpu", gang_size=1,
-        min_replicas=0, max_replicas=1, healthy=True, reason="",
-    )  # fmt: skip
-    return replace(row, **changes)
-
-
-@pytest.fixture(scope="module")
-def catalog() -> Catalog:
-    return Catalog.of([card for card in load_catalog(CARDS) if card.family in {"fake", "parallax"}])
-
-
-@pytest.fixture(scope="module")
-def engine(catalog: Catalog) -> Engine:
-    return Engine(catalog, load_gpus(), load_profiles())
-
-
-@dataclass
-class Bench:
-    """A store, an engine and what they need to be a dispatcher."""
-
-    store: SqlJobStore
-    media: MediaStore
-    engine: Engine
-    catalog: Catalog
-    lease_s: float = 60.0
-
-    def dispatcher(self, launcher: ScriptedLauncher, store: Any = None) -> Dispatcher:
-        return Dispatcher(
-            store=store or self.store,
-            media=self.media,
-            engine=self.engine,
-            launcher=launcher,
-            lease_s=self.lease_s,
-        )
-
-    async def submit(self, **clip: Any) -> str:
-        """Commit a job as the Gateway does, its estimate made on an idle fleet."""
-        model = clip.pop("model", "fake-i2v")
-        due_s = clip.pop("due_s", 3600.0)
-        ttl_s = clip.pop("ttl_s", 86_400.0)
-        asked = ClipRequest(**{"prompt": "a quiet walk", "model": model, **clip})
-        request = route_request(asked, FEATURES, has_last_image=False, tenant="default")
-        estimate = self.engine.decide(request, idle_fleet(self.catalog, load_gpus()))
-        assert estimate.chosen is not None
-        new = new_job(
-            asked, FEATURES, estimate,
-            image=StoredImage(photograph_key("up1"), "sha"), last_image=None, tenant="default",
-            settings=Settings(default_due_s=due_s, queue_ttl_s=ttl_s),
-            idempotency_key=None, client_retry=0,
-        )  # fmt: skip
-        return (await self.store.create(new)).job.id
-
-    async def job(self, job_id: str) -> Job:
-        return await self.store.get(job_id)
-
-    async def statuses(self, job_id: str) -> list[str]:
-        return [attempt.status.value for attempt in await self.store.attempts(job_id)]
-
-
-@pytest.fixture
-async def bench(tmp_path: Path, engine: Engine, catalog: Catalog) -> AsyncIterator[Bench]:
-    store = SqlJobStore(f"sqlite:///{tmp_path / 'jobs.db'}", backoff=Backoff(base_s=0.0))
-    await store.open()
-    yield Bench(store, MediaStore((tmp_path / "media").as_uri()), engine, catalog)
-    await store.close()
-
-
-async def until(check: Callable[[], Any], dispatcher: Dispatcher | None = None, timeout_s: float = 20) -> Any:
-    """Tick (or wait for a running loop) until `check` is truthy; it may be a coroutine function."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        seen = check()
-        if asyncio.iscoroutine(seen):
-            seen = await seen
-        if seen:
-            return seen
-        assert time.monotonic() < deadline, "waited in vain"
-        if dispatcher is not None:
-            await dispatcher.tick()
-        await asyncio.sleep(0.01)
-
-
-def is_now(bench: Bench, job_id: str, status: JobStatus) -> Callable[[], Any]:
-    async def check() -> bool:
-        return (await bench.job(job_id)).status is status
-
-    return check
-
-
-def calls(launcher: ScriptedLauncher) -> list[str]:
-    return [call.job_id for call in launcher.calls]
-
+from router.media import photograph_key
+from tests.unit.router.dispatching import BOTH, Bench, calls, is_now, record, until
 
 # --- order and place -------------------------------------------------------------------------------------
 

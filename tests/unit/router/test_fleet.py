@@ -3,19 +3,44 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from math import log
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.base import Fleet, Pool
-from router.board import Board, broken_pools, free_slots
-from router.fleet import COLD_START_S, PROCESS_START_S, build_fleet, promised_seconds
-from router.jobs.records import Attempt, AttemptStatus, Calibration, Job, JobStatus, PoolRecord, Worker
+from models.catalog import Catalog, load_catalog
+from models.types import Priority
+from policies.base import Pool, Waiting
+from policies.breaker import Circuit, Verdict
+from policies.calibration import Belief, Ledger, Tally, TimeFit, sigma_of, speed_of
+from policies.fleet import SELF_HOSTED_SIGMA
+from router.board import Board, free_slots
+from router.fleet import (
+    COLD_START_S,
+    PROCESS_START_S,
+    LiveFleet,
+    Sources,
+    broken_pools,
+    build_fleet,
+    offers_on,
+    waiting_by_pool,
+)
+from router.jobs.records import (
+    Attempt,
+    AttemptStatus,
+    Calibration,
+    Learned,
+    PoolRecord,
+    Queued,
+    Worker,
+)
 
 NOW = 1_000.0
+CARDS = Path(__file__).resolve().parents[2] / "e2e" / "cards"
 
 
 def record(name: str = "a", most: int = 1, **changes: Any) -> PoolRecord:
@@ -38,14 +63,9 @@ def attempt(pool: str = "a", seconds: float = 10.0, started: float | None = None
     )  # fmt: skip
 
 
-def queued(pool: str | None, seconds: float) -> Job:
-    chosen = pool and {"model": f"m-{pool}", "offer": "local", "predicted": {"seconds": seconds}}
-    return Job(
-        id="vid_2", tenant="t", status=JobStatus.QUEUED, model="auto", prompt="", request={}, features={},
-        routing={"chosen": chosen}, priority=1, created_at=0, due_at=0, expires_at=0, fence=0, attempts=0,
-        max_attempts=5, progress=0, progress_detail=None, heartbeat_at=None, cancel_requested=False,
-        not_before=0, excluded=(),
-    )  # fmt: skip
+def queued(pool: str | None, seconds: float, priority: int = 1, due: float = 60.0) -> Queued:
+    model = pool and f"m-{pool}"
+    return Queued("vid_2", "t", priority, NOW + due, model, pool and "local", seconds, seconds)
 
 
 # --- room ------------------------------------------------------------------------------------------------
@@ -134,28 +154,65 @@ def test_a_pool_is_broken_when_all_it_has_is(states: list[str], broken: bool) ->
 
 
 def test_a_board_changes_as_jobs_are_placed() -> None:
-    board = Board(Fleet((Pool("a", "m", "o", "g"), Pool("b", "m", "o", "g"))), Counter({"a": 1}))
+    board = Board(LiveFleet((Pool("a", "m", "o", "g"), Pool("b", "m", "o", "g"))), Counter({"a": 1}))
+    job = Waiting(60.0, Priority.NORMAL, 3.0)
     assert not board.full
-    board.occupy("a", 7.0)
-    board.promise("a", 3.0)
+    board.occupy(board.fleet.pools[0], 7.0)
+    board.promise("a", job)
     board.rest({"b": "it turned a job away"})
     first, second = board.fleet.pools
-    assert (first.busy_seconds, first.queued_seconds, first.healthy) == ((7.0,), 3.0, True)
+    assert (first.busy_seconds, first.waiting, first.healthy) == ((7.0,), (job,), True)
     assert (second.busy_seconds, second.healthy, second.reason) == ((), False, "it turned a job away")
     assert board.full
     assert all(pool.healthy for pool in board.healed.pools)
-    board.broken = frozenset({"b"})
+    board.fleet = replace(board.fleet, broken=frozenset({"b"}))
     assert [pool.healthy for pool in board.healed.pools] == [True, False]
+
+
+def test_offers_on_one_pool_share_its_room_and_its_load() -> None:
+    board = Board(LiveFleet((Pool("a", "m", "local", "g"), Pool("a", "m", "fast", "g"))), Counter({"a": 1}))
+    board.occupy(board.fleet.pools[1], 7.0)
+    assert [pool.busy_seconds for pool in board.fleet.pools] == [(7.0,), (7.0,)]
+    assert not board.has_room(board.fleet.pools[0], Priority.HIGH)
+
+
+def test_an_offer_on_probation_takes_one_attempt_at_a_time() -> None:
+    pool = Pool("a", "m", "local", "g", replicas=3, max_replicas=3)
+    fleet = LiveFleet((pool,), probation=frozenset({("m", "local")}))
+    board = Board(fleet, Counter({"a": 3}))
+    assert board.has_room(pool, Priority.NORMAL)
+    board.occupy(pool, 7.0)
+    assert not board.has_room(board.fleet.pools[0], Priority.NORMAL)
+    assert Board(LiveFleet((pool,)), Counter({"a": 3}), Counter({("m", "local"): 1})).has_room(
+        pool, Priority.NORMAL
+    )
+
+
+@pytest.mark.parametrize(
+    ("most", "busy", "takes"),
+    [(5, 3, (True, True, True)), (5, 4, (False, True, True)), (6, 4, (True, True, True))],
+)
+def test_a_pool_that_cannot_grow_holds_its_last_replicas_for_higher_bands(
+    most: int, busy: int, takes: tuple[bool, ...]
+) -> None:
+    pool = Pool("a", "m", "local", "g", replicas=5, max_replicas=most, busy_seconds=(9.0,) * busy)
+    board = Board(LiveFleet((pool,)), Counter({"a": 5 - busy}))
+    bands = (Priority.LOW, Priority.NORMAL, Priority.HIGH)
+    assert tuple(board.has_room(pool, band) for band in bands) == takes
+
+
+def test_a_model_without_room_is_known_by_its_pools() -> None:
+    pools = (Pool("a", "m", "o", "g"), Pool("b", "m", "p", "g"), Pool("c", "n", "o", "g"))
+    board = Board(LiveFleet(pools), Counter({"c": 1}))
+    assert [board.knows_no_room(model) for model in ("m", "n", "auto")] == [True, False, False]
 
 
 # --- the fleet -------------------------------------------------------------------------------------------
 
 
 def built(*workers: Worker, **over: Any) -> Pool:
-    fields: dict[str, Any] = {
-        "pools": [record()], "workers": workers, "running": (), "queued": (), "calibrations": (), "now": NOW,
-    }  # fmt: skip
-    (pool,) = build_fleet(**(fields | over)).pools
+    sources = Sources(**({"pools": [record()], "workers": workers} | over))
+    (pool,) = build_fleet(sources, now=NOW).pools
     return pool
 
 
@@ -196,10 +253,24 @@ def test_busy_seconds_are_what_is_left_in_order(attempts: list[Attempt], busy: t
     assert built(worker(), running=attempts).busy_seconds == pytest.approx(busy)
 
 
-def test_queued_work_is_promised_to_the_pool_of_its_estimate() -> None:
-    jobs = [queued("a", 5.0), queued("b", 70.0), queued("a", 2.0), queued(None, 0.0)]
-    assert built(queued=jobs).queued_seconds == 7.0
-    assert promised_seconds(jobs) == {("m-a", "local"): 7.0, ("m-b", "local"): 70.0}
+def test_what_waits_is_put_to_the_pool_of_its_estimate() -> None:
+    jobs = [queued("a", 5.0, 2), queued("b", 70.0), queued("a", 2.0, due=-5.0), queued(None, 0.0)]
+    assert built(backlog=jobs).waiting == (
+        Waiting(60.0, Priority.HIGH, 5.0),
+        Waiting(-5.0, Priority.NORMAL, 2.0),
+    )
+
+
+def test_of_two_pools_that_run_an_offer_the_idler_takes_what_waits() -> None:
+    pools = [
+        Pool("one", "m-a", "local", "g", replicas=1, busy_seconds=(8.0,)),
+        Pool("two", "m-a", "local", "g", replicas=2),
+    ]
+    found = waiting_by_pool(pools, [queued("a", seconds) for seconds in (6.0, 20.0, 1.0)], NOW)
+    assert {name: [job.seconds for job in jobs] for name, jobs in found.items()} == {
+        "two": [6.0, 20.0],
+        "one": [1.0],
+    }
 
 
 @pytest.mark.parametrize(
@@ -220,16 +291,64 @@ def test_a_cold_start_is_told_by_the_replicas_that_were(
 
 
 @pytest.mark.parametrize(
-    ("fit", "speed", "sigma"),
+    ("fit", "counts"),
     [
-        (None, 1.0, 0.05),
-        (Calibration("m-a", "local", "cpu", 1, log(1.5), 0.2, 9), 1.5, 0.2),
-        (Calibration("m-a", "local", "cpu", 1, log(1.5), 0.001, 9), 1.5, 0.05),
-        (Calibration("m-a", "local", "h100", 1, log(1.5), 0.2, 9), 1.0, 0.05),
-        (Calibration("m-b", "local", "cpu", 1, log(1.5), 0.2, 9), 1.0, 0.05),
+        (None, False),
+        (Calibration("m-a", "local", "cpu", 1, log(1.5), 0.2, 9), True),
+        (Calibration("m-a", "local", "h100", 1, log(1.5), 0.2, 9), False),
+        (Calibration("m-b", "local", "cpu", 1, log(1.5), 0.2, 9), False),
     ],
 )
-def test_calibration_of_this_model_on_this_gpu(fit: Calibration | None, speed: float, sigma: float) -> None:
+def test_calibration_of_this_model_on_this_gpu(fit: Calibration | None, counts: bool) -> None:
     pool = built(calibrations=[fit] if fit else [])
-    assert pool.speed == pytest.approx(speed)
-    assert pool.sigma == sigma
+    seen = TimeFit(fit.log_ratio, fit.sigma, fit.samples) if fit and counts else None
+    assert pool.speed == pytest.approx(speed_of(seen, SELF_HOSTED_SIGMA))
+    assert pool.sigma == pytest.approx(sigma_of(seen, SELF_HOSTED_SIGMA))
+    assert (pool.speed > 1.2) is counts
+
+
+@pytest.mark.parametrize(
+    ("circuit", "healthy", "probation"),
+    [(Circuit.CLOSED, True, False), (Circuit.OPEN, False, False), (Circuit.HALF_OPEN, True, True)],
+)
+def test_an_open_circuit_makes_a_pool_sick_and_a_half_open_one_is_on_probation(
+    circuit: Circuit, healthy: bool, probation: bool
+) -> None:
+    verdict = Verdict(circuit, "circuit open after 5 jobs failed in a row")
+    sources = Sources([record()], [worker()], health={("m-a", "local"): verdict, ("m-b", "local"): verdict})
+    fleet = build_fleet(sources, now=NOW)
+    assert fleet.pools[0].healthy is healthy
+    assert fleet.pools[0].reason == ("" if healthy else verdict.reason)
+    assert (("m-a", "local") in fleet.probation) is probation
+
+
+@pytest.mark.parametrize(("likes", "rolled_back"), [(60, False), (20, True)])
+def test_beliefs_are_in_force_until_they_are_shown_to_do_harm(likes: int, rolled_back: bool) -> None:
+    belief = {("m-a", "portrait"): Belief(20.0)}
+    ledger = Ledger(learned=Tally(likes, 100), held_out=Tally(60, 100))
+    fleet = build_fleet(Sources([record()], learned=Learned(belief, ledger)), now=NOW)
+    assert fleet.rolled_back is rolled_back
+    assert dict(fleet.beliefs) == ({} if rolled_back else belief)
+
+
+def test_an_offer_on_anothers_replicas_is_a_pool_of_the_same_name() -> None:
+    fake = load_catalog(CARDS).get("fake-i2v")
+    turbo = fake.offers[0].model_copy(update={"id": "turbo", "replica": "local"})
+    catalog = Catalog.of([fake.model_copy(update={"id": "shares-i2v", "offers": (*fake.offers, turbo)})])
+    row = record(model="shares-i2v")
+    assert offers_on(row, catalog) == ("local", "turbo")
+    fleet = build_fleet(
+        Sources(
+            [row],
+            [replace(worker(), model="shares-i2v")],
+            [attempt(started=NOW)],
+            [replace(queued("a", 5.0), model="shares-i2v", offer="turbo")],
+        ),
+        catalog,
+        now=NOW,
+    )
+    assert [(pool.name, pool.offer) for pool in fleet.pools] == [("a", "local"), ("a", "turbo")]
+    assert [pool.busy_seconds for pool in fleet.pools] == [(10.0,), (10.0,)]
+    assert [len(pool.waiting) for pool in fleet.pools] == [1, 1]
+    assert [len(pool.waiting) for pool in build_fleet(Sources([row]), catalog, now=NOW).pools] == [0, 0]
+    assert offers_on(record(model="gone"), catalog) == ("local",)

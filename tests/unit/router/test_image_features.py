@@ -196,6 +196,67 @@ def test_sharpness_is_taken_at_one_size() -> None:
     assert whole == pytest.approx(half, rel=0.35)
 
 
+def test_noise_is_measured_whatever_is_pictured() -> None:
+    rng = np.random.default_rng(7)
+    for name in ("landscape", "product"):
+        pixels = np.asarray(photograph(name).resize((400, 300)), float)
+        clean = read_image_features(Image.fromarray(pixels.astype(np.uint8)))
+        loud = np.clip(pixels + rng.normal(0, 20, pixels.shape[:2])[..., None], 0, 255).astype(np.uint8)
+        noisy = read_image_features(Image.fromarray(loud))
+        assert noisy.noise == pytest.approx(20, rel=0.35)
+        assert clean.noise is not None
+        assert clean.noise < 6
+        assert ("noisy" in noisy.defects, "noisy" in clean.defects) == (True, False)
+
+
+def test_blur_is_no_matter_of_contrast() -> None:
+    thing = thing_on((235, 235, 235))
+    soft = thing.filter(ImageFilter.GaussianBlur(8))
+    pale = Image.blend(thing, Image.new("RGB", thing.size, (235, 235, 235)), 0.7)
+    assert "blurred" in read_image_features(soft).defects
+    assert "blurred" not in read_image_features(thing).defects
+    assert "blurred" not in read_image_features(pale).defects
+
+
+@pytest.mark.parametrize(
+    ("tone", "monochrome", "aged"),
+    [((1.0, 1.0, 1.0), True, False), ((1.0, 0.86, 0.66), True, True), (None, False, False)],
+)
+def test_black_and_white_and_sepia(tone: tuple[float, ...] | None, monochrome: bool, aged: bool) -> None:
+    image = photograph("portrait")
+    if tone is not None:
+        grey = np.asarray(image.convert("L"), float)[..., None] * np.array(tone)
+        image = Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8))
+    read = read_image_features(jpeg(image))
+    assert read.monochrome is monochrome
+    assert (read.aged >= 0.5) is aged
+    assert read.subject == "portrait"
+
+
+def test_a_dark_portrait_is_still_one() -> None:
+    dark = Image.fromarray((np.asarray(photograph("portrait"), float) * 0.12).astype(np.uint8))
+    read = read_image_features(dark)
+    assert "dark" in read.defects
+    assert (read.subject, read.face_count) == ("portrait", 1)
+
+
+def test_a_row_of_things_is_no_product() -> None:
+    chart = Image.new("RGB", (600, 400), (255, 255, 255))
+    for bar in range(8):
+        ImageDraw.Draw(chart).rectangle(
+            (60 + 62 * bar, 80 + 20 * bar, 95 + 62 * bar, 340), fill=(30, 90, 180)
+        )
+    assert read_image_features(chart).subject == "other"
+
+
+def test_a_beige_wall_is_no_sky() -> None:
+    rng = np.random.default_rng(2)
+    room = np.empty((400, 600, 3), float)
+    room[:280], room[280:] = (222, 214, 200), (120, 85, 60)
+    pixels = np.clip(room + rng.normal(0, 4, (400, 600, 1)), 0, 255).astype(np.uint8)
+    assert read_image_features(Image.fromarray(pixels)).subject == "other"
+
+
 @pytest.mark.parametrize(
     ("size", "orientation"),
     [
@@ -300,7 +361,7 @@ def test_features_survive_storage() -> None:
     data = (PHOTOGRAPHS / "portrait.jpg").read_bytes()
     loaded = load_photograph(data, max_pixels=40_000_000)
     for read in (
-        read_features(loaded, "slow push in, she smiles gently, with sound, seamless loop"),
+        read_features(loaded, "must push in, no zoom, she smiles gently, with sound, seamless loop"),
         read_features(data, ""),
         Features(ImageFeatures(640, 480, "landscape"), PromptFeatures()),
     ):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from models.types import CameraMove as C
 from models.types import Intensity
-from router.features import vocabulary
+from router.features import lexicon, vocabulary
 from router.features.prompt import read_prompt
 
 CAMERA = [
@@ -202,6 +202,13 @@ MOTIONS = [
     ("hair gently flowing, loose strands catching the breeze", ["flow", "catch"], ["blow"]),
     ("her dress billows in the wind", ["billow"], ["blow"]),
     ("soft surface ripple, gentle wave", [], ["ripple"]),
+    ("Waves roll", [], ["roll"]),
+    ("Waves roll in gently", [], ["roll"]),
+    ("the camera follows the child", ["move"], []),
+    ("penguins zigzag across the ice", ["zigzag"], []),
+    ("a mechanic zips up his overalls", ["zip"], []),
+    ("the river winds through the valley", [], []),
+    ("the bride and groom cut the cake", ["chop"], []),
     ("clouds drift", [], ["drift"]),
     ("clouds drift slowly over the hills", [], ["drift"]),
     ("waves crashing on the rocks", [], ["crash"]),
@@ -224,7 +231,7 @@ MOTIONS = [
     ("a man sitting on a bench", [], []),
     ("woman looking at the camera", [], []),
     ("a wind turbine", [], []),
-    ("running shoes on a shelf", ["run"], []),
+    ("running shoes on a shelf", [], []),
     ("a walk in the park", [], []),
     ("stone steps", [], []),
     ("a smile on her face", [], []),
@@ -302,6 +309,126 @@ def test_sound_and_loop_wishes(text: str, sound: bool, loop: bool) -> None:
     assert (read.wants_audio, read.wants_loop) == (sound, loop)
 
 
+REQUIRED = [
+    ("the camera must push in", [C.PUSH_IN]),
+    ("exactly a 90 degree pan to the right", [C.PAN_RIGHT]),
+    ("a static camera is required", [C.STATIC]),
+    ("Required: truck left", [C.TRUCK_LEFT]),
+    ("pan left, no exceptions", [C.PAN_LEFT]),
+    ("orbit right. It is mandatory.", []),
+    ("make sure the camera tilts up", [C.TILT_UP]),
+    ("the camera has to follow the dog", [C.FOLLOW]),
+    ("push in, zoom out is a must", [C.ZOOM_OUT]),
+    ("she must smile while the camera pans left", []),
+    ("she must smile; pan left", []),
+    ("a push in is not required", []),
+    ("maybe push in exactly there", []),
+    ("slow push in", []),
+]
+
+
+@pytest.mark.parametrize(("text", "moves"), REQUIRED, ids=[row[0] for row in REQUIRED])
+def test_required_moves(text: str, moves: list[C]) -> None:
+    read = read_prompt(text)
+    assert list(read.camera_required) == moves
+    assert set(read.camera_required) <= set(read.camera)
+
+
+REFUSED = [
+    ("no zoom", [C.ZOOM_IN, C.ZOOM_OUT]),
+    ("do not zoom in", [C.ZOOM_IN]),
+    ("without panning", [C.PAN_LEFT, C.PAN_RIGHT]),
+    ("no pan, tilt or zoom", [C.PAN_LEFT, C.PAN_RIGHT, C.TILT_UP, C.TILT_DOWN, C.ZOOM_IN, C.ZOOM_OUT]),
+    ("zooming is forbidden", [C.ZOOM_IN, C.ZOOM_OUT]),
+    ("avoid zooming and shaking", [C.ZOOM_IN, C.ZOOM_OUT, C.SHAKE]),
+    ("push in, no zoom", [C.ZOOM_IN, C.ZOOM_OUT]),
+    ("no camera movement", []),
+    ("no sudden camera movement", []),
+    ("no smoke", []),
+]
+
+
+@pytest.mark.parametrize(("text", "moves"), REFUSED, ids=[row[0] for row in REFUSED])
+def test_refused_moves(text: str, moves: list[C]) -> None:
+    read = read_prompt(text)
+    assert list(read.camera_refused) == moves
+    assert not set(read.camera) & set(moves)
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        ("with ambient sound", ("ambient",)),
+        ('he says: "now"', ("speech",)),
+        ("upbeat music, waves audible", ("ambient", "music")),
+        ("she sings", ("music",)),
+        ("a voiceover in German", ("speech",)),
+        ("no music, only natural sound", ("ambient",)),
+        ('a sign that says "open"', ()),
+        ("silent clip, she talks", ()),
+        ("a singing bowl", ()),
+        ("the dog barks", ()),
+    ],
+)
+def test_kinds_of_sound(text: str, kinds: tuple[str, ...]) -> None:
+    read = read_prompt(text)
+    assert read.audio == kinds
+    assert read.wants_audio is bool(kinds)
+
+
+@pytest.mark.parametrize(
+    ("text", "fabric", "historic"),
+    [
+        ("her silk dress billows", True, False),
+        ("fashion editorial", True, False),
+        ("a woman in a red coat", False, False),
+        ("sepia portrait", False, True),
+        ("photograph from 1911", False, True),
+        ("my ancestors in front of their house", False, True),
+        ("a vintage car", False, False),
+        ("an old man feeds pigeons", False, False),
+        ("photograph from 2021", False, False),
+    ],
+)
+def test_cues(text: str, fabric: bool, historic: bool) -> None:
+    read = read_prompt(text)
+    assert (read.fabric, read.historic) == (fabric, historic)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Il gatto salta sul tavolo",
+        "La mujer camina por la playa con su perro",
+        "Die Kamera f\u00e4hrt langsam nach links",
+        "\u0441\u0434\u0435\u043b\u0430\u0439 \u0442\u0430\u043a",
+        "\U0001f525\U0001f525",
+    ],
+)
+def test_other_languages_claim_nothing(text: str) -> None:
+    read = read_prompt(text)
+    assert (read.camera, read.subject_motion, read.environment_motion) == ((), (), ())
+    assert not read.is_caption
+
+
+@pytest.mark.parametrize(
+    ("base", "forms"),
+    [
+        ("run", ("runs", "running")),
+        ("race", ("races", "racing")),
+        ("carry", ("carries", "carrying")),
+        ("splash", ("splashes", "splashing")),
+        ("flicker", ("flickers", "flickering")),
+        ("rain", ("rains", "raining")),
+        ("blow", ("blows", "blowing")),
+        ("tie", ("ties", "tying")),
+        ("flee", ("flees", "fleeing")),
+    ],
+)
+def test_forms_of_verbs(base: str, forms: tuple[str, str]) -> None:
+    assert (lexicon.s_form(base), lexicon.ing_form(base)) == forms
+
+
 @pytest.mark.parametrize(
     ("text", "count"),
     [
@@ -313,6 +440,7 @@ def test_sound_and_loop_wishes(text: str, sound: bool, loop: bool) -> None:
         ("she blinks and smiles", 1),
         ("she turns, jumps and dances", 3),
         ("pan left, zoom in, orbit right", 3),
+        ("pan left, then pan right", 3),
         ("push in while she runs and jumps", 2),
         ("handheld tracking shot", 1),
     ],
@@ -332,6 +460,10 @@ def test_competing_motions(text: str, count: int) -> None:
         ("a woman in a field, slow push in", False),
         ("static shot of a woman", False),
         ("no camera movement", False),
+        ("no motion", False),
+        ("add subtle motion", False),
+        ("with sound", False),
+        ("bustling night market, neon lights, cyberpunk city", True),
         ("", False),
         ("   ,,, ", False),
         ("bring the photo to life", False),
@@ -357,15 +489,14 @@ VOCABULARY = sorted(
     {
         *vocabulary.CAMERA_VERBS,
         *vocabulary.DIRECTIONS,
-        *vocabulary.SUBJECT_VERBS,
-        *vocabulary.ENVIRONMENT_VERBS,
+        *lexicon.VERBS,
         *vocabulary.INTENSITIES,
         *vocabulary.CAMERA,
         *vocabulary.OPENERS,
-        *vocabulary.LOOP,
-        *vocabulary.SOUND,
-        *vocabulary.ENVIRONMENT_NOUNS,
-        "no", "not", "without", "and", "then", "as", ",", ".", "from", "of",
+        *lexicon.NATURE,
+        *lexicon.PEOPLE,
+        "no", "not", "without", "and", "then", "as", ",", ".", ":", "from", "of", "or", "must", "exactly",
+        "required", "loop", "sound", "music", "says", "optional", "never",
     }
 )  # fmt: skip
 

@@ -120,6 +120,8 @@ async def stack(tmp_path: Path, route_engine: RouteEngine) -> AsyncIterator[Stac
         database_url=f"sqlite+aiosqlite:///{tmp_path / 'jobs.db'}",
         media_url=media_root.as_uri(),
         max_upload_bytes=UPLOAD_LIMIT,
+        max_video_bytes=UPLOAD_LIMIT,
+        max_audio_bytes=UPLOAD_LIMIT // 2,
     )
     store = SqlJobStore(settings.resolved_database_url)
     await store.open()
@@ -158,6 +160,12 @@ def encoded(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
 @pytest.fixture
 def photograph() -> bytes:
     return encoded(picture())
+
+
+@pytest.fixture
+def large_photograph() -> bytes:
+    """Large enough for every model."""
+    return encoded(picture(960, 600))
 
 
 @pytest.fixture
@@ -200,4 +208,35 @@ def clip() -> bytes:
             frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), index * 30, np.uint8), format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def driving_video() -> bytes:
+    """Two seconds of pictures without sound."""
+    import av
+
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=12)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        for index in range(24):
+            frame = av.VideoFrame.from_ndarray(np.full((96, 128, 3), index * 10, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def sound() -> bytes:
+    """Three seconds of a tone, as WAV."""
+    import wave
+
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        tone = (np.sin(np.arange(48_000) / 6.0) * 8000).astype(np.int16)
+        file.writeframes(tone.tobytes())
     return buffer.getvalue()

@@ -113,3 +113,33 @@ async def test_models_and_health(client: AsyncClient) -> None:
     assert "parallax" in {card.id for card in cards}
     assert (await client.model("parallax")).title
     assert (await client.health()).ready
+
+
+async def test_a_preview_its_final_and_a_word_on_both(
+    client: AsyncClient, stack: Any, large_photograph: bytes, clip: bytes
+) -> None:
+    draft = await client.create(large_photograph, "slow push in", objective="preview", seconds=4)
+    assert draft.final_estimate is not None
+    assert draft.final_estimate["predicted"]["usd"] > 0
+    await stack.complete(draft.id, clip, b"a picture")
+    final = await client.finalize(draft.id, priority="high")
+    assert final.finalizes == draft.id
+    assert (await client.retrieve(draft.id)).finalized_by == final.id
+    await stack.complete(final.id, clip, b"a picture")
+    assert (await client.feedback(draft.id, -1)).rating == -1
+    taken = await client.feedback(final.id, better_than=draft.id)
+    assert (taken.better_than, taken.use_case) == (draft.id, "cinematic_camera")
+
+
+async def test_a_driving_video_from_the_client_to_the_job(
+    client: AsyncClient, stack: Any, large_photograph: bytes, driving_video: bytes
+) -> None:
+    made = await client.create(
+        large_photograph, "she dances", driving_video=driving_video, model="wan2.2-animate"
+    )
+    job = await stack.store.get(made.id)
+    assert job.request["drivers"]["driving_video"]["seconds"] == pytest.approx(2.0, abs=0.05)
+    decision = await client.route(
+        large_photograph, "she dances", driving_video=driving_video, model="wan2.2-animate", fleet="all"
+    )
+    assert decision["chosen"]["model"] == "wan2.2-animate"

@@ -242,8 +242,8 @@ async def test_an_announced_upload_over_the_limit_is_refused_unread(stack: Any) 
     headers = {"content-length": str(200 * 2**20), "content-type": "application/octet-stream"}
     response = await stack.client.post("/v1/videos", content=body(), headers=headers)
     answer = await assert_refused(stack, response, 413, "payload_too_large", None)
-    assert answer["allowed"] == {"max_bytes": stack.settings.max_upload_bytes}
-    assert read <= 33  # drained up to 16 limits of 2 MiB, none of it kept
+    assert answer["allowed"] == {"max_bytes": stack.settings.max_body_bytes}
+    assert read <= 33  # drained up to 16 times the usual 2 MiB, none of it kept
 
 
 @pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "application/json"])
@@ -256,7 +256,7 @@ async def test_a_streamed_upload_over_the_limit_is_refused_on_the_way(stack: Any
 
     async def body() -> AsyncIterator[bytes]:
         yield head
-        for _ in range(6):
+        for _ in range(stack.settings.max_body_bytes // 2**20 + 1):
             yield b"a" * 2**20
 
     response = await stack.client.post("/v1/videos", content=body(), headers={"content-type": kind})
@@ -309,13 +309,17 @@ async def test_an_unknown_job_is_not_found(stack: Any, method: str, path: str) -
 
 async def test_no_route_tells_what_would_fit(stack: Any, post: Any) -> None:
     response = await post(model="auto", size="7680x4320", fps="120", seconds="300", routing="")
-    body = await assert_refused(stack, response, 422, "no_route", None)
+    body = await assert_refused(stack, response, 422, "no_route", "seconds,size,fps")
     decision = body["decision"]
     assert decision["chosen"] is None
     assert decision["rejected"]
     assert all(row["reason"] for row in decision["rejected"])
     assert decision["counter_offers"]
     assert decision["counter_offers"][0]["change"] in body["detail"]
+    assert [offer["change"] for offer in body["counter_offers"]] == [
+        offer["change"] for offer in decision["counter_offers"]
+    ]
+    assert all(offer["patch"] and "chosen" not in offer for offer in body["counter_offers"])
 
 
 async def test_words_and_pictures_never_reach_the_log(

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 from models.errors import StoreUnavailable
-from policies.base import Fleet, Pool
+from models.types import Priority
+from policies.base import Fleet, Pool, Waiting
+from router.jobs.records import PoolRecord
 
 KEYS = {
     "profile", "features", "chosen", "fallbacks", "candidates", "rejected", "counter_offers", "advice",
+    "pareto", "clashes", "notes",
 }  # fmt: skip
 
 
@@ -130,6 +133,9 @@ async def test_capabilities_of_every_card(stack: Any) -> None:
                 assert 0 < mode["min_seconds"] <= mode["max_seconds"]
         assert shown["supported_frame_images"][0] == "first_frame"
     assert by_id["parallax"]["camera"]["explicit"]
+    animate = by_id["wan2.2-animate"]
+    assert (animate["driving_video"], animate["audio"]) == ("required", "none")
+    assert by_id["parallax"]["driving_video"] == "none"
     wan = by_id["wan2.1-i2v-480p"]
     assert "480p" in wan["supported_resolutions"]
     assert "1080p" not in wan["supported_resolutions"]
@@ -138,6 +144,16 @@ async def test_capabilities_of_every_card(stack: Any) -> None:
 async def test_the_fleet_is_shown(stack: Any) -> None:
     body = (await stack.client.get("/v1/fleet")).json()
     assert set(body) == {"pools", "workers", "jobs"}
+
+
+async def test_a_pool_shows_what_waits_for_it(stack: Any) -> None:
+    record = PoolRecord("p", "parallax", "local", "cpu", 1, 0, 2, True, "")
+    await stack.store.publish_pools([record])
+    shared = Pool("p", "parallax", "other", "cpu")
+    waiting = tuple(Waiting(60.0, Priority.NORMAL, seconds) for seconds in (3.0, 4.0))
+    set_fleet(stack, Pool("p", "parallax", "local", "cpu", replicas=2, waiting=waiting), shared)
+    (pool,) = (await stack.client.get("/v1/fleet")).json()["pools"]
+    assert (pool["name"], pool["offer"], pool["replicas"], pool["queued_seconds"]) == ("p", "local", 2, 7.0)
 
 
 async def test_health(stack: Any, monkeypatch: pytest.MonkeyPatch) -> None:

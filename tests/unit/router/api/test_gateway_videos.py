@@ -324,19 +324,6 @@ async def test_a_bad_remix_is_refused(stack: Any, post: Any) -> None:
     assert missing.status_code == 404
 
 
-async def test_feedback_is_for_completed_clips(stack: Any, post: Any, clip: bytes, photograph: bytes) -> None:
-    job_id = (await post()).json()["id"]
-    path = f"/v1/videos/{job_id}/feedback"
-    early = await stack.client.post(path, json={"rating": 1})
-    assert early.json()["error"]["code"] == "not_ready"
-    await stack.complete(job_id, clip, photograph)
-    good = await stack.client.post(path, json={"rating": -1, "comment": "too fast"})
-    assert good.json() == {"id": job_id, "object": "video.feedback", "rating": -1}
-    for body, param in (({"rating": 5}, "rating"), ({}, "rating"), ({"rating": 1, "stars": 5}, "stars")):
-        response = await stack.client.post(path, json=body)
-        assert (response.status_code, response.json()["error"]["param"]) == (400, param)
-
-
 async def test_a_last_frame_makes_it_a_first_and_last_frame_task(
     stack: Any, photograph: bytes, make_picture: Callable[..., Image.Image], encode: Callable[..., bytes]
 ) -> None:
