@@ -11,7 +11,16 @@ import sys
 
 from benchmarks.report import ROOT
 
-NAMES = ("decision", "features", "parallax", "jobstore", "router_memory", "http", "stack_tax")
+NAMES = (
+    "decision",
+    "features",
+    "feature_accuracy",
+    "parallax",
+    "jobstore",
+    "router_memory",
+    "http",
+    "stack_tax",
+)
 
 
 def main(names: list[str]) -> int:

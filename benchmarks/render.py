@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from benchmarks import feature_accuracy
 from benchmarks.__main__ import NAMES
 from benchmarks.report import RESULTS, ROOT, rows
 
@@ -39,6 +40,9 @@ def main() -> None:
     before, rest = text.split(BEGIN)
     _, after = rest.split(END)
     DOCUMENT.write_text(f"{before}{BEGIN}\n{table(RESULTS)}\n{END}{after}", encoding="utf-8")
+    accuracy = RESULTS / "feature_accuracy.json"
+    if accuracy.is_file():
+        feature_accuracy.write_document(json.loads(accuracy.read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":

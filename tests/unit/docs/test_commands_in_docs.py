@@ -24,6 +24,7 @@ PAGES = [
     "docs/howto/add-a-model.md",
     "docs/howto/add-a-policy.md",
     "docs/howto/add-a-runner-or-provider.md",
+    "docs/simulation.md",
 ]
 BASH = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -50,7 +51,8 @@ def arguments_of(words: list[str], program: str) -> list[str] | None:
 def check_i2v(arguments: list[str]) -> None:
     command: click.Command = typer.main.get_command(app)
     rest = list(arguments)
-    while rest and hasattr(command, "commands"):
+    # A group may do something by itself, with options of its own.
+    while rest and not rest[0].startswith("-") and hasattr(command, "commands"):
         assert rest[0] in command.commands, f"i2v has no command {rest[0]}"
         command = command.commands[rest.pop(0)]
     known = {name for parameter in command.params for name in parameter.opts}

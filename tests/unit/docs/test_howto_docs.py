@@ -19,6 +19,8 @@ from models.card import Card
 from models.catalog import Catalog, load_catalog
 from models.errors import Cancelled
 from models.gpus import load_gpus
+from models.lint import lint
+from models.priors import load_families, with_priors
 from models.runners.base import RunRequest, Stage
 from models.types import ClipWish, Objective, Size
 from policies.base import Decision, Features, Fleet, ImageFeatures, PromptFeatures, RouteRequest
@@ -140,6 +142,25 @@ def test_the_runner_keeps_the_rules(module_of: ModuleOf) -> None:
     with pytest.raises(Cancelled):
         list(runner.generate(asked, Watch(cancel_at=3)).frames)
     runner.unload()
+
+
+def test_the_hosted_offer_of_the_page_is_a_whole_one(catalog: Catalog, block: Block) -> None:
+    sheet = catalog.get("studio-wan").model_dump(mode="json", exclude_none=True)
+    sheet["controls"]["audio_out"], sheet["controls"]["last_image"] = "native", "optional"
+    sheet |= {
+        "id": "hosted",
+        "tasks": ["i2v", "ti2v", "flf2v"],
+        **yaml.safe_load(block(MODEL, "ref: fal-ai/")),
+    }
+    card = with_priors(Card.model_validate(sheet), load_families())
+    assert set(card.assumed) == {
+        f"offers.fal.{what}" for what in ("latency", "modes.768p.fps", "modes.1080p.fps")
+    }
+    hosted = Catalog.of([card])
+    assert [finding for finding in lint(hosted, card.checked_at) if finding.level == "error"] == []
+    chosen = decide(hosted).chosen
+    assert chosen is not None
+    assert chosen.candidate.prediction.usd == pytest.approx(0.05 * chosen.candidate.plan.effective.seconds)
 
 
 def test_a_hosted_offer_is_weighed_in_a_dry_run_and_rejected_where_nothing_runs_it(catalog: Catalog) -> None:

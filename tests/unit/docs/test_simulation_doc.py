@@ -1,0 +1,28 @@
+"""The tables of docs/simulation.md are those of the stored runs, and the runs' commands are real."""
+
+from __future__ import annotations
+
+import pytest
+import typer
+from typer.main import get_command
+
+from benchmarks.simulation import DOCUMENT, PARTS, RUNS, STORE
+from router.cli_simulate import simulate
+
+TEXT = DOCUMENT.read_text(encoding="utf-8")
+SLOW = {"learning"}
+
+
+@pytest.mark.parametrize("name", sorted(set(PARTS) - SLOW))
+def test_a_table_is_what_its_runs_say(name: str) -> None:
+    shown = TEXT.split(f"<!-- {name}: begin -->\n")[1].split(f"\n<!-- {name}: end -->")[0]
+    assert shown == PARTS[name]()
+
+
+@pytest.mark.parametrize("name", sorted(RUNS))
+def test_a_run_is_stored_and_its_command_exists(name: str) -> None:
+    assert (STORE / f"{name}.json").is_file()
+    group = get_command(simulate)
+    command = group.get_command(typer.Context(group), "routing")  # type: ignore[attr-defined]
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert {word for word in RUNS[name] if word.startswith("--")} <= known
