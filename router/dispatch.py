@@ -24,7 +24,7 @@ from router.board import Board, free_slots
 from router.engine import FINAL_ESTIMATE, route_request_from_job
 from router.fleet import LiveFleet, band, build_fleet, read_sources
 from router.flights import Flights
-from router.jobs.records import Attempt, Job
+from router.jobs.records import Attempt, Job, PoolRecord
 from router.jobs.store import JobStore
 from router.launching import Launcher
 from router.media import MediaStore
@@ -40,7 +40,9 @@ BREATH_S = 0.02
 """However many nudges come, fifty ticks a second are enough; and the loop rests as long as a tick took, so
 that a long queue takes half a core and no more."""
 HOUSEKEEPING_S = 1.0
-"""Leases, expiry and the table of pools."""
+"""Leases and expiry; and the table of pools while it changes or a pool is sick."""
+POOLS_CALM_S = 3.0
+"""While it does not: each look costs Serve's controller and the Router some ten milliseconds of processor."""
 PURGE_S = 60.0
 THOROUGH_S = 5.0
 """With no room anywhere the queue is still decided this often: what no pool can ever take must not wait."""
@@ -73,6 +75,8 @@ class Dispatcher:
         self._flights = Flights(store=store, launcher=launcher, lease_s=lease_s, landed=self.nudge)
         self._outage = Outage(lease_s)
         self._kept_house = float("-inf")
+        self._pools: tuple[PoolRecord, ...] = ()
+        self._pools_due = float("-inf")
         self._purged = float("-inf")
         self._looked = float("-inf")
         self._purging: asyncio.Task[None] | None = None
@@ -176,17 +180,24 @@ class Dispatcher:
         if now - self._kept_house < HOUSEKEEPING_S:
             return
         self._kept_house = now
-        try:
-            seen = await self._launcher.pools()
-        except ConnectionError as error:
-            log.warning("pools are as last seen: %s", error)
-        else:
-            await self._store.publish_pools(seen)
+        if now >= self._pools_due:
+            await self._publish_pools(now)
         if not self._outage.grace:
             await self._store.reap()
         if now - self._purged >= PURGE_S and self._purging is None:
             self._purged = now
             self._purging = asyncio.create_task(self._purge(), name="purge")
+
+    async def _publish_pools(self, now: float) -> None:
+        try:
+            seen = tuple(await self._launcher.pools())
+        except ConnectionError as error:
+            log.warning("pools are as last seen: %s", error)
+            return
+        await self._store.publish_pools(seen)
+        calm = seen == self._pools and all(pool.healthy for pool in seen)
+        self._pools = seen
+        self._pools_due = now + (POOLS_CALM_S if calm else HOUSEKEEPING_S)
 
     async def _purge(self) -> None:
         """Beside the ticks: deleting thousands of objects takes minutes."""
