@@ -25,6 +25,8 @@ from models.errors import ConfigError, I2VError, MediaUnavailable
 CHUNK: Final = 1 << 20
 KEY: Final = re.compile(r"[a-z0-9_-][a-z0-9_.-]*(/[a-z0-9_-][a-z0-9_.-]*)*")
 """No dot at the start of a part, so neither `..` nor hidden files; no leading slash."""
+PRUNE_RACES: Final = 20
+"""Times that a write may meet a delete which prunes its folder, before it is a fault. Our choice."""
 MAX_KEY: Final = 512
 """Longest key in characters; object stores allow 1,024 bytes for prefix and key together."""
 
@@ -301,10 +303,15 @@ def _whole(place: Path) -> Iterator[IO[bytes]]:
 
 
 def _create(path: Path) -> IO[bytes]:
-    """Open a new file; its folder may be pruned by a delete between the two steps, hence the second try."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        return path.open("xb")
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("xb")
+    """Open a new file; a delete may prune its folder between any two steps, hence the further tries.
+
+    `mkdir` itself may meet one: it says that the folder exists when it did, and was gone at a second look.
+    """
+    for left in range(PRUNE_RACES, -1, -1):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return path.open("xb")
+        except (FileNotFoundError, FileExistsError):
+            if not left:
+                raise
+    raise AssertionError("unreachable")
