@@ -116,6 +116,10 @@ Need = Literal["none", "optional", "required"]
 Precondition = Literal["human_body", "face", "single_subject"]
 
 
+LEAST_PROMPT_LIMIT = 256
+"""No model reads fewer characters, so shorter prompts need not be told apart."""
+
+
 class Controls(Sourced):
     """What can be given beside photograph and prompt."""
 
@@ -138,7 +142,7 @@ class Controls(Sourced):
     multi_shot: bool = False
     """One clip may have several shots, each with its own words."""
     prompt_required: bool = False
-    prompt_max_chars: int | None = Field(default=None, ge=1)
+    prompt_max_chars: int | None = Field(default=None, ge=LEAST_PROMPT_LIMIT)
     preconditions: tuple[Precondition, ...] = ()
     """What the photograph must show; the model refuses it otherwise."""
 

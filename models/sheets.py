@@ -92,7 +92,10 @@ def open_sheet(file: Path | Traversable, name: str) -> Sheet:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{name}: cannot be read: {error}", param=name) from error
-    loader = _StrictLoader(text)
+    try:
+        loader = _StrictLoader(text)
+    except yaml.YAMLError as error:  # a character that no YAML may hold
+        raise ConfigError(f"{name}: not valid YAML: {error}", param=name) from error
     try:
         root = loader.get_single_node()
         return Sheet(name, None if root is None else loader.construct_document(root), root)

@@ -42,6 +42,21 @@ class CameraMove(StrEnum):
     FOLLOW = "follow"
 
 
+OPPOSED = tuple(
+    frozenset(pair)
+    for pair in (
+        (CameraMove.PUSH_IN, CameraMove.PULL_OUT),
+        (CameraMove.ZOOM_IN, CameraMove.ZOOM_OUT),
+        (CameraMove.PAN_LEFT, CameraMove.PAN_RIGHT),
+        (CameraMove.TILT_UP, CameraMove.TILT_DOWN),
+        (CameraMove.TRUCK_LEFT, CameraMove.TRUCK_RIGHT),
+        (CameraMove.PEDESTAL_UP, CameraMove.PEDESTAL_DOWN),
+        (CameraMove.ORBIT_LEFT, CameraMove.ORBIT_RIGHT),
+    )
+)
+"""Pairs of moves of which each undoes the other."""
+
+
 class Intensity(IntEnum):
     """How much moves; the five words of the API in order."""
 

@@ -25,6 +25,8 @@ FILLED: Final = 0.75
 """Share of the frame below which bars are worth a word. Our choice."""
 UNUSED_S: Final = 0.5
 """Seconds of a driving video or audio file whose loss is worth a word. Our choice."""
+LIKELY: Final = 0.5
+"""Chance to be on time below which a promise is none."""
 CHAINED: Final = 2
 """Segments from which a clip drifts from its photograph."""
 
@@ -38,6 +40,7 @@ def advise(request: RouteRequest, chosen: Scored | None) -> tuple[str, ...]:
         told += [f"{card.id}: {line}." for line in candidate.plan.gave_way]
         if candidate.offer.label:
             told.append(f"{card.id}: {candidate.offer.label.rstrip('.')}.")
+        told += _on_deadline(request, candidate)
         told += _on_drive(request, candidate)
         told += _on_frame(request, candidate)
         told += _on_camera(request, card)
@@ -58,6 +61,18 @@ def _on_length(request: RouteRequest) -> list[str]:
     way = "fewer" if asked > span.high else "more"
     return [
         f"{asked:.4g} s asked; {span.what} hold best for {span.low:.0f}-{span.high:.0f} s: try {way} seconds."
+    ]
+
+
+def _on_deadline(request: RouteRequest, candidate: Candidate) -> list[str]:
+    """A choice that is the best there is, and will still rather be late than not."""
+    predicted = candidate.prediction
+    if request.deadline_s is None or predicted.on_time >= LIKELY:
+        return []
+    return [
+        f"{candidate.card.id}: it is there within {request.deadline_s:.4g} s with a chance of "
+        f"{predicted.on_time:.0%} only (predicted: {predicted.total_seconds:.0f} s); allow more time, or ask "
+        "for a smaller or shorter clip."
     ]
 
 

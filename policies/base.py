@@ -96,6 +96,7 @@ class PromptFeatures:
     is_caption: bool = False
     """True when the words say what is seen but not what happens."""
     words: int = 0
+    chars: int = 0
     camera_required: tuple[CameraMove, ...] = ()
     """Those of `camera` that the words insist on ("must", "exactly", "required"); the rest is wished."""
     camera_refused: tuple[CameraMove, ...] = ()

@@ -117,6 +117,7 @@ def features_json(features: Features) -> Json:
             "wants_loop": prompt.wants_loop,
             "motion_count": prompt.motion_count,
             "is_caption": prompt.is_caption,
+            "chars": prompt.chars,
             "words": prompt.words,
             "camera_required": [move.value for move in prompt.camera_required],
             "camera_refused": [move.value for move in prompt.camera_refused],

@@ -50,8 +50,7 @@ def decide_offline(
     if last_image is not None:
         _photograph(last_image, settings, "last_image")
     wishes = parse(Wishes, {**options, "prompt": prompt})
-    clip = clip_request(wishes, photograph.size)
-    engine.check_models(clip)
+    clip = engine.known(clip_request(wishes, photograph.size))
     features = read_features(photograph, clip.prompt)
     features = replace(features, advice=(*features.advice, *photograph.notes))
     request = route_request(

@@ -49,7 +49,7 @@ def routing(
     world: Annotated[str, typer.Option(help="toy (nine models) or catalog (every card).")] = "toy",
     load: Annotated[
         float | None,
-        typer.Option(min=0.001, metavar="R", help="Jobs per second.", show_default="the world's"),
+        typer.Option(min=0.001, max=10.0, metavar="R", help="Jobs per second.", show_default="the world's"),
     ] = None,
     hours: Annotated[
         float | None,

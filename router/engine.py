@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
 from models.catalog import Catalog
-from models.errors import FleetUnavailable, InvalidRequest, NoRoute
+from models.errors import FleetUnavailable, InvalidRequest, NoRoute, UnknownModel
 from models.gpus import GpuType
 from models.types import (
     CameraMove,
@@ -357,20 +356,27 @@ class RouteEngine:
     catalog: Catalog
     gpus: Mapping[str, GpuType]
 
-    def check_models(self, clip: ClipRequest) -> None:
-        """Raises `UnknownModel` (`model`) or `InvalidRequest` (`allow`, `deny`) for ids that name no card."""
+    def known(self, clip: ClipRequest) -> ClipRequest:
+        """The request with the cards' own ids in the place of aliases in `allow` and `deny`.
+
+        Raises:
+            UnknownModel: `model` names no card.
+            InvalidRequest: an id in `allow` or `deny` names none.
+        """
         if clip.model != AUTO:
             self.catalog.get(clip.model)
-        for name, ids in (("allow", clip.allow), ("deny", clip.deny)):
-            for card_id in ids:
-                if card_id not in self.catalog:
-                    close = get_close_matches(card_id.lower(), self.catalog.cards, n=3, cutoff=0.5)
-                    hint = f"; did you mean {' or '.join(close)}?" if close else ""
-                    raise InvalidRequest(
-                        f"{name}: no model is called {card_id!r}{hint}",
-                        param=name,
-                        allowed=list(self.catalog.cards),
-                    )
+        return replace(clip, allow=self._ids("allow", clip.allow), deny=self._ids("deny", clip.deny))
+
+    def _ids(self, name: str, ids: Sequence[str]) -> tuple[str, ...]:
+        known = []
+        for card_id in ids:
+            try:
+                known.append(self.catalog.get(card_id).id)
+            except UnknownModel as error:
+                raise InvalidRequest(
+                    f"{name}: {error.message}", param=name, allowed=list(self.catalog.cards)
+                ) from None
+        return tuple(known)
 
     def idle(self) -> Fleet:
         """Every card available and idle."""

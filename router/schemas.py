@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from models.errors import InvalidRequest
-from models.types import CameraMove, Intensity, Objective, Prefer, Priority, Residency, Size
+from models.types import OPPOSED, CameraMove, Intensity, Objective, Prefer, Priority, Residency, Size
 from router.errors import invalid_request
 
 MAX_PROMPT = 10_000
@@ -201,6 +201,12 @@ class Wishes(RoutingWish):
     def _coherent(self) -> Wishes:
         if self.size is not None and (self.resolution is not None or self.aspect_ratio is not None):
             raise ValueError("give size, or resolution and aspect_ratio, not both")
+        required = {wish.move for wish in self.camera or () if wish.required}
+        for moves in OPPOSED:
+            if moves <= required:
+                raise ValueError(f"camera: {' and '.join(sorted(moves))} cannot both be required")
+        if CameraMove.STATIC in required and len(required - {CameraMove.SHAKE}) > 1:
+            raise ValueError("camera: static cannot be required together with a move")
         if self.duration is not None and self.seconds not in (None, self.duration):
             raise ValueError("seconds and duration say different things; give one of them")
         for name in RoutingWish.model_fields:

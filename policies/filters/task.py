@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from models.card import LEAST_PROMPT_LIMIT
 from models.types import TaskType
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Task:
             request.has_audio,
             request.generate_audio,
             request.features.prompt.words > 0,
+            _long(request.features.prompt.chars),
         )
 
     def reject_offer(self, request: RouteRequest, card: Card, offer: Offer) -> str | None:
@@ -44,22 +46,17 @@ class Task:
         del offer
         controls = card.controls
         task, tasks = request.task, card.tasks
+        reason = _inputs(request, controls)
+        if reason is not None:
+            return reason
         if task not in tasks and not (
             (task is TaskType.TI2V or task is TaskType.I2V)
             and (TaskType.I2V in tasks or TaskType.TI2V in tasks)
         ):
             return f"does {', '.join(tasks)} only, not {task}"
-        reason = _inputs(request, controls)
-        if reason is not None:
-            return reason
-        if controls.prompt_required and task is TaskType.I2V:
-            return "needs a motion prompt, and none was given"
         if request.generate_audio and controls.audio_out == "none":
             return "makes no sound, and sound was asked for"
-        unread = not controls.prompt and request.features.prompt.words > 0
-        if unread and request.model != card.id and not controls.camera.explicit:
-            return "reads no words, so the prompt would have no effect"
-        return None
+        return _words(request, card)
 
     def silent_on_mode(self, mode: Mode) -> bool:
         """True when no candidate of the mode can be rejected."""
@@ -87,6 +84,24 @@ class Task:
             if given.get(excluded):
                 return f"this mode takes no {excluded.replace('_', ' ')}"
         return None
+
+
+def _words(request: RouteRequest, card: Card) -> str | None:
+    """A prompt that is missing, too long, or would have no effect."""
+    controls, prompt = card.controls, request.features.prompt
+    if controls.prompt_required and request.task is TaskType.I2V:
+        return "needs a motion prompt, and none was given"
+    if controls.prompt_max_chars is not None and prompt.chars > controls.prompt_max_chars:
+        return f"reads {controls.prompt_max_chars} characters at most; the prompt has {prompt.chars}"
+    unread = not controls.prompt and prompt.words > 0
+    if unread and request.model != card.id and not controls.camera.explicit:
+        return "reads no words, so the prompt would have no effect"
+    return None
+
+
+def _long(chars: int) -> int:
+    """The length of a prompt where it may matter, so that the many short ones are one kind of request."""
+    return chars if chars >= LEAST_PROMPT_LIMIT else 0
 
 
 def _inputs(request: RouteRequest, controls: Controls) -> str | None:

@@ -32,8 +32,7 @@ async def finalize_video(
     wishes = parse(FinalizeVideo, await read_json(request, optional=True))
     caller = Caller(tenant, key, retry)
     preview = await context.store.get(video_id, tenant)
-    clip = final_clip(preview, wishes)
-    context.engine.check_models(clip)
+    clip = context.engine.known(final_clip(preview, wishes))
     inputs, image = await shared(context, preview, clip.prompt)
     created = await submit(
         context, clip, image.features, inputs, caller, notes=image.notes, finalizes=preview.id

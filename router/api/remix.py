@@ -38,8 +38,7 @@ async def remix_video(
         return accepted(earlier)
     source = await context.store.get(video_id, tenant)
     inputs, image = await shared(context, source, wishes.prompt)
-    clip = clip_request(wishes, image.size, clip_from_json(source.request))
-    context.engine.check_models(clip)
+    clip = context.engine.known(clip_request(wishes, image.size, clip_from_json(source.request)))
     created = await submit(
         context, clip, image.features, inputs, caller, notes=image.notes, remixed_from=source.id
     )

@@ -33,8 +33,7 @@ async def route(request: Request, context: Context, tenant: Tenant) -> JSONRespo
     async with reading(request, RouteVideo) as (body, wishes):
         features, size, last = await _features(context, body, wishes)
         drivers = {name: made.driver for name, made in (await prepare_drivers(context, body.drivers)).items()}
-    clip = clip_request(wishes, size)
-    context.engine.check_models(clip)
+    clip = context.engine.known(clip_request(wishes, size))
     asked = route_request(clip, features, has_last_image=last, tenant=tenant, drivers=drivers)
     fleet = context.engine.idle() if wishes.fleet == "all" else await context.fleet()
     decision = context.engine.decide(asked, fleet)

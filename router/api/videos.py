@@ -46,8 +46,7 @@ async def create_video(
                 param="input_reference",
             )
         image = await prepare_image(context, first[1], wishes.prompt or "", first[0])
-        clip = clip_request(wishes, image.size)
-        context.engine.check_models(clip)
+        clip = context.engine.known(clip_request(wishes, image.size))
         end = await prepare_image(context, last[1], "", last[0]) if last is not None else None
         created = await submit(
             context,

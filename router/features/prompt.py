@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from models.types import CameraMove
+from models.types import OPPOSED, CameraMove
 from policies.base import PromptFeatures
 from router.features import lexicon as x
 from router.features import vocabulary as v
@@ -24,15 +24,6 @@ _SHORT: Final = 3
 """A prompt of so few ASCII words without motion is a caption even without English function words."""
 _MOTIONS: Final = frozenset({"motion", "movement", "moves", "move", "changes", "moving"})
 _ANYONE: Final = frozenset({"it", "its", "subject", "who", "crane"})
-_OPPOSED: Final = (
-    (CameraMove.PUSH_IN, CameraMove.PULL_OUT),
-    (CameraMove.ZOOM_IN, CameraMove.ZOOM_OUT),
-    (CameraMove.PAN_LEFT, CameraMove.PAN_RIGHT),
-    (CameraMove.TILT_UP, CameraMove.TILT_DOWN),
-    (CameraMove.TRUCK_LEFT, CameraMove.TRUCK_RIGHT),
-    (CameraMove.PEDESTAL_UP, CameraMove.PEDESTAL_DOWN),
-    (CameraMove.ORBIT_LEFT, CameraMove.ORBIT_RIGHT),
-)
 
 
 def read_prompt(text: str) -> PromptFeatures:
@@ -63,6 +54,7 @@ def read_prompt(text: str) -> PromptFeatures:
         motion_count=count_motions(camera.moves, subject, environment),
         is_caption=words > 0 and not moves and _is_english(clauses, words),
         words=words,
+        chars=len(text.strip()),
         camera_required=camera.required,
         camera_refused=camera.refused,
         audio=audio,
@@ -80,7 +72,7 @@ def count_motions(camera: Sequence[CameraMove], subject: Sequence[str], environm
     motion of the environment.
     """
     moves = [move for move in camera if move not in (CameraMove.STATIC, CameraMove.SHAKE)]
-    undone = sum(first in moves and second in moves for first, second in _OPPOSED)
+    undone = sum(pair <= set(moves) for pair in OPPOSED)
     actions = [verb for verb in subject if verb not in x.MICRO]
     if not (moves or subject or environment):
         return 0

@@ -269,3 +269,10 @@ def test_aliases_that_clash_are_refused_in_code(small_card: Card) -> None:
     other = small_card.model_copy(update={"id": "other", "aliases": ("small",)})
     with pytest.raises(ConfigError, match="alias 'small' already names small"):
         Catalog.of([small_card, other])
+
+
+def test_a_character_that_no_yaml_holds_is_a_problem_of_that_file(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("\0")
+    catalog = load_catalog(tmp_path)
+    assert "wan2.2-i2v-a14b" in catalog
+    assert [str(problem) for problem in catalog.problems if "x.yaml: not valid YAML" in str(problem)]

@@ -137,3 +137,15 @@ def test_a_clip_that_ends_before_what_drives_it(build: Any, asked: dict[str, Any
 def test_what_is_said_twice_is_told_once(build: Any) -> None:
     assert told(build, advice=("Dark.", "Dark.")) == ("Dark.",)
     assert advise(build.request(**PHOTO, advice=("Dark.",)), None) == ("Dark.",)
+
+
+@pytest.mark.parametrize(
+    ("deadline", "chance", "says"), [(10.0, 0.08, True), (10.0, 0.5, False), (None, 0.08, False)]
+)
+def test_a_deadline_that_will_rather_be_missed(
+    build: Any, deadline: float | None, chance: float, says: bool
+) -> None:
+    made = build.candidate(build.card())
+    made = made._replace(prediction=made.prediction._replace(on_time=chance))
+    lines = advise(build.request(**PHOTO, deadline_s=deadline), build.scored(made))
+    assert any("within 10 s with a chance of 8% only" in line for line in lines) == says

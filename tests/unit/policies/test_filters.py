@@ -73,7 +73,7 @@ def test_model_choice(build: Any, asked: dict[str, Any], reason: str | None) -> 
         ({"tasks": ["i2v"]}, {"task": TaskType.I2V}, None),
         ({"tasks": ["animate"]}, {}, "does animate only, not ti2v"),
         ({}, {"task": TaskType.A2V}, "does i2v, ti2v only, not a2v"),
-        ({}, {"task": TaskType.FLF2V, "has_last_image": True}, "does i2v, ti2v only, not flf2v"),
+        ({}, {"task": TaskType.FLF2V, "has_last_image": True}, "takes no last image"),
         (
             {"tasks": ["flf2v"], "controls": {"last_image": "required"}},
             {"task": TaskType.FLF2V, "has_last_image": True},
@@ -94,6 +94,12 @@ def test_model_choice(build: Any, asked: dict[str, Any], reason: str | None) -> 
             {"words": 0, "task": TaskType.I2V},
             "needs a motion prompt, and none was given",
         ),
+        (
+            {"controls": {"prompt_max_chars": 800}},
+            {"chars": 801},
+            "reads 800 characters at most; the prompt has 801",
+        ),
+        ({"controls": {"prompt_max_chars": 800}}, {"chars": 800}, None),
         ({"controls": {"prompt": False}}, {}, "reads no words, so the prompt would have no effect"),
         ({"controls": {"prompt": False}}, {"words": 0, "task": TaskType.I2V}, None),
         ({"controls": {"prompt": False}}, {"model": "alpha"}, None),
