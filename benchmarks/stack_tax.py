@@ -9,6 +9,9 @@ that drifts weighs on both. Both make one clip to warm up before any is timed.
 One core computes and the others serve, as on a machine whose clips are made on GPUs. With a thread for each
 core (`--threads 2` on two) what Ray's own processes use while idle (`idle_cores`) comes off the clip's cores.
 
+What the idle processes of Ray and Serve alone cost on so few cores is told beside it: the bare process again,
+while the stack is up and has nothing to do.
+
 Wall time: from the first byte of the POST to the last byte of the MP4; the job is followed by its event
 stream. Memory: of the process that holds the weights, after the same number of clips; peak is VmHWM.
 """
@@ -109,8 +112,10 @@ def bare_task(side: int, directory: Path) -> dict[str, Any]:
     }
 
 
-def run_stack(home: Path, checkpoints: Path, clips: int, side: int, threads: int) -> dict[str, Any]:
-    """Warm up and time the stack."""
+def run_stack(
+    home: Path, checkpoints: Path, clips: int, side: int, threads: int, bare: Bare
+) -> dict[str, Any]:
+    """Warm up and time the stack, then the peer beside the stack while that has nothing to do."""
     card = ROOT / "benchmarks" / "cards" / "bench-wan.yaml"
     with running_stack(home, overlay(threads), {"I2V_MODELS": str(checkpoints)}, [card]) as stack:
         worker = stack.worker(POOL)
@@ -125,11 +130,13 @@ def run_stack(home: Path, checkpoints: Path, clips: int, side: int, threads: int
             inside.append(job["usage"]["actual_seconds"])
             memory.append(memory_of(rank))
         coordinator = memory_of(worker["detail"]["pid"])
+        beside = bare.beside(max(2, clips // 2))
     return {
         "seconds": [round(one, 3) for one in seconds[1:]],
         "on_the_replica": inside[1:],
         "first_seconds": round(seconds[0], 3),
         "idle_cores": idle,
+        "bare_beside_the_idle_stack": beside,
         "memory_loaded": asdict(loaded),
         "memory": [asdict(one) for one in memory],
         "coordinator_memory": asdict(coordinator),
@@ -164,6 +171,10 @@ class Bare:
             self.memory.append(memory_of(self._process.pid))
             self.clip_bytes = answer["bytes"]
 
+    def beside(self, clips: int) -> list[float]:
+        """Seconds of further clips that are not the peer's: something else is running meanwhile."""
+        return [round(self._process.ask(self._task)["seconds"], 3) for _ in range(clips)]
+
 
 def main() -> None:
     given = arguments(
@@ -194,7 +205,7 @@ def main() -> None:
         process = open_things.enter_context(bare_process(checkpoints / MODEL, given.threads))
         bare = Bare(process, given.side, root / "bare")
         bare.make(1 + (given.clips + 1) // 2)
-        ours = run_stack(home, checkpoints, given.clips, given.side, given.threads)
+        ours = run_stack(home, checkpoints, given.clips, given.side, given.threads, bare)
         bare.make(given.clips // 2)
     report(given.clips, given.side, given.threads, ours, bare).write()
 

@@ -44,9 +44,11 @@ class Settings(BaseSettings):
 
     @property
     def max_body_bytes(self) -> int:
-        """Largest request body of a clip: all of it, in base64, which takes four bytes for three."""
-        media = 2 * self.max_upload_bytes + self.max_video_bytes + self.max_audio_bytes
-        return 4 * media // 3 + 2**20
+        """Largest request body of a clip: two images, a driving video and a sound, each the largest there is.
+
+        As files; as `data:` URIs, which take four bytes for three, not all of them fit at once.
+        """
+        return 2 * self.max_upload_bytes + self.max_video_bytes + self.max_audio_bytes + 2**20
 
     @property
     def resolved_database_url(self) -> str:
