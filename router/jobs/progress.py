@@ -17,6 +17,7 @@ _SPANS: Mapping[str, tuple[int, int]] = {
     "loading": (1, 3),
     "encoding_input": (3, 5),
     "denoising": (5, 85),
+    "paused": (5, 85),
     "rendering": (5, 85),
     "decoding": (85, 93),
     "muxing": (93, 97),

@@ -90,6 +90,25 @@ class Progress:
     steps: int = 0
     eta_seconds: float | None = None
     preview_key: str | None = None
+    gpus: int | None = None
+    """GPUs at work on the clip; 0 while it is paused, None where nobody counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where a job can go on after its worker is gone.
+
+    Attributes:
+        model: Card that made it.
+        offer: The card's offer.
+        files: Media key of each file of the clip's state, by file name.
+        place: Segment and step that it stands at (`models.runners.base.Place`).
+    """
+
+    model: str
+    offer: str
+    files: Mapping[str, str]
+    place: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +178,8 @@ class Job:
     """The preview that this job makes again at full quality."""
     finalized_by: str | None = None
     """The newest job that makes this preview again."""
+    checkpoint: Checkpoint | None = None
+    """Where the next attempt can go on; None: it begins anew."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from router.jobs.records import (
     Attempt,
     AttemptStatus,
     Calibration,
+    Checkpoint,
     Ended,
     Event,
     Job,
@@ -58,7 +59,13 @@ def job_of(row: Row[Any]) -> Job:
         fingerprint=row.fingerprint,
         finalizes=row.finalizes,
         finalized_by=row.finalized_by,
+        checkpoint=checkpoint_of(row.checkpoint),
     )
+
+
+def checkpoint_of(document: Any) -> Checkpoint | None:
+    """The JSON in `jobs.checkpoint`."""
+    return None if document is None else Checkpoint(**document)
 
 
 def attempt_of(row: Row[Any]) -> Attempt:

@@ -104,7 +104,7 @@ async def beat(
 def _face(progress: Progress | None) -> tuple[object, ...] | None:
     if progress is None:
         return None
-    return (progress.stage, progress.step, progress.steps, progress.preview_key)
+    return (progress.stage, progress.step, progress.steps, progress.preview_key, progress.gpus)
 
 
 async def _replace_preview(

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-REVISION = "0002"
+REVISION = "0003"
 """Newest migration: a database at this revision needs no look at the migrations."""
 
 metadata = MetaData(
@@ -72,6 +72,7 @@ jobs = Table(
     Column("estimate_gpu_seconds", Double),
     Column("finalizes", Text),  # the preview that this job makes again at full quality
     Column("finalized_by", Text),  # the newest such job of this preview
+    Column("checkpoint", Document),  # where the next attempt can go on
     CheckConstraint(
         "status IN ('queued', 'in_progress', 'completed', 'failed', 'cancelled', 'expired')",
         name="ck_jobs_status",

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.errors import ConfigError, Disposition, StoreUnavailable
-from router.jobs import clients, dispatching, fleet, learning, node, reaper, running
+from router.jobs import clients, dispatching, fleet, learning, node, pausing, reaper, running
 from router.jobs.clock import db_now
 from router.jobs.database import Database
 from router.jobs.migrate import current_revision, file_lock, upgrade
@@ -18,6 +18,7 @@ from router.jobs.records import (
     Attempt,
     Beat,
     Calibration,
+    Checkpoint,
     Created,
     Ended,
     Event,
@@ -390,6 +391,29 @@ class SqlJobStore:
                 gpu_seconds=gpu_seconds,
                 retain_s=retain_s,
                 observation=observation,
+            )
+        )
+
+    async def keep_checkpoint(self, job_id: str, fence: int, checkpoint: Checkpoint) -> None:
+        """From now on the job resumes there, whoever runs it; the one before is let go. Fenced."""
+        await self._db.write(
+            partial(pausing.keep_checkpoint, job_id=job_id, fence=fence, checkpoint=checkpoint)
+        )
+
+    async def drop_checkpoint(self, job_id: str, fence: int) -> None:
+        """The job's checkpoint is of no use: it begins anew. Fenced."""
+        await self._db.write(partial(pausing.drop_checkpoint, job_id=job_id, fence=fence))
+
+    async def hand_back(self, job_id: str, fence: int, *, reason: str, gpu_seconds: float = 0.0) -> Job:
+        """A worker that leaves gives a running job back, uncounted. Fenced."""
+        return await self._db.write(
+            partial(
+                pausing.hand_back,
+                job_id=job_id,
+                fence=fence,
+                rules=self._rules,
+                reason=reason,
+                gpu_seconds=gpu_seconds,
             )
         )
 

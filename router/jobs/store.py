@@ -10,6 +10,7 @@ from router.jobs.records import (
     Attempt,
     Beat,
     Calibration,
+    Checkpoint,
     Created,
     Ended,
     Event,
@@ -257,6 +258,18 @@ class JobStore(Protocol):
         Raises:
             Cancelled: the cancel flag was set before; call `finish_cancelled` and drop the result.
         """
+        ...
+
+    async def keep_checkpoint(self, job_id: str, fence: int, checkpoint: Checkpoint) -> None:
+        """From now on the job resumes there, whoever runs it; the one before is let go. Fenced."""
+        ...
+
+    async def drop_checkpoint(self, job_id: str, fence: int) -> None:
+        """The job's checkpoint is of no use: it begins anew. Fenced."""
+        ...
+
+    async def hand_back(self, job_id: str, fence: int, *, reason: str, gpu_seconds: float = 0.0) -> Job:
+        """A worker that leaves gives a running job back, uncounted. Fenced."""
         ...
 
     async def fail(

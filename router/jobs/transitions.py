@@ -124,6 +124,7 @@ async def advance(
         values["lease_until"] = None
     if rule.target in FINAL:
         values["finished_at"] = held.now
+        values["checkpoint"] = None
     row = (
         await conn.execute(
             update(jobs)
@@ -140,6 +141,9 @@ async def advance(
         raise stale(held.row.id, held.row.fence, f"{move} is not possible any more")
     if event is not None:
         await record_event(conn, row.id, seq, held.now, event, detail or {})
+    if rule.target in FINAL and held.row.checkpoint is not None:
+        for key in held.row.checkpoint["files"].values():
+            await drop_media(conn, [row.id], held.now, key=key)
     return Held(row, held.now)
 
 
