@@ -20,6 +20,7 @@ NAMES = (
     "router_memory",
     "http",
     "stack_tax",
+    "scaling",
 )
 
 
