@@ -207,6 +207,13 @@ class RankLost(RunnerError):
     title = "Rank lost"
 
 
+class CheckpointUnusable(RunnerError):
+    """A clip's saved state was cut short, or another model, shape or version wrote it; it starts anew."""
+
+    code = "checkpoint_unusable"
+    title = "Saved state unusable"
+
+
 class Stalled(RunnerError):
     """No step finished within three times the predicted step time."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from models.card import Card, Offer
+    from models.runners.crew import Crew
+    from models.runners.parallel import Blocks
     from models.types import CameraMove, ClipPlan, Intensity
 
     Frame = NDArray[np.uint8]
@@ -33,6 +35,7 @@ class Stage(StrEnum):
     LOADING = "loading"
     ENCODING_INPUT = "encoding_input"
     DENOISING = "denoising"
+    PAUSED = "paused"
     RENDERING = "rendering"
     DECODING = "decoding"
     MUXING = "muxing"
@@ -135,6 +138,113 @@ class Runner(Protocol):
 
     def unload(self) -> None:
         """Free weights and caches."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a clip stands: so many denoising steps done of a segment, of which a chain has several."""
+
+    segment: int
+    """The segment under way, from 0."""
+    segments: int
+    step: int
+    """Steps done of it."""
+    steps: int
+    """Steps of each segment."""
+
+    @property
+    def done(self) -> int:
+        """Steps done of the whole clip."""
+        return self.segment * self.steps + self.step
+
+    @property
+    def total(self) -> int:
+        """Steps of the whole clip."""
+        return self.segments * self.steps
+
+    @property
+    def denoised(self) -> bool:
+        """The segment's latents are final: it is to be decoded."""
+        return self.step >= self.steps
+
+    @property
+    def last(self) -> bool:
+        """No segment follows this one."""
+        return self.segment == self.segments - 1
+
+
+class OpenClip(Protocol):
+    """A clip under way in this process, standing between two denoising steps.
+
+    Its state also lies in a folder on this machine, so that other ranks (or another process) can go on with
+    it: what never changes within a segment once, what every step changes whenever `save` is called.
+    """
+
+    @property
+    def place(self) -> Place:
+        """Where it stands."""
+        ...
+
+    def crew(self, ranks: tuple[int, ...]) -> Crew:
+        """How these ranks share the clip: guidance's two passes first, then the tokens of each."""
+        ...
+
+    def advance(self, steps: int, crew: Crew, monitor: RunMonitor) -> Place:
+        """Denoise up to `steps` steps, never beyond the segment's end.
+
+        Every rank of the crew calls this with the same arguments, each holding the clip at the same place.
+
+        Raises:
+            Cancelled: the monitor saw the cancel flag (only ever asked for where a crew is one rank).
+            OutOfMemory: this geometry does not fit.
+        """
+        ...
+
+    def save(self) -> None:
+        """Write the state of this moment to the folder, in one piece or not at all (the leader does)."""
+        ...
+
+    def turn(self, monitor: RunMonitor) -> Place:
+        """Decode the denoised segment, keep its pictures in the folder, and begin the next one; saves."""
+        ...
+
+    def finish(self, monitor: RunMonitor) -> RunResult:
+        """Decode the last segment and deliver the whole clip (frames are decoded while they are taken)."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what this process holds of it; the folder stays."""
+        ...
+
+
+@runtime_checkable
+class SteppedRunner(Runner, Protocol):
+    """A runner whose clips can be paused after any step and resumed elsewhere."""
+
+    @property
+    def stepped(self) -> bool:
+        """False for a model whose clips can only be made as a whole, by `generate`."""
+        ...
+
+    def join(self, blocks: Blocks) -> None:
+        """Take part in a gang: forwards may be shared over its blocks from now on."""
+        ...
+
+    def begin(self, request: RunRequest, folder: Path, monitor: RunMonitor) -> OpenClip:
+        """Encode the photograph and the words; the folder then holds the state before the first step.
+
+        Raises:
+            InputRefused, OutOfMemory, Cancelled: as `generate`.
+        """
+        ...
+
+    def resume(self, request: RunRequest, folder: Path) -> OpenClip:
+        """Go on from the folder's state, which `begin` or `save` left there, here or in another process.
+
+        Raises:
+            CheckpointUnusable: it was cut short, or another model, shape or version wrote it.
+        """
         ...
 
 

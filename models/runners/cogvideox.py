@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from diffusers import CogVideoXDPMScheduler
 
-from models.runners.families import TILING_PIXELS, Lattice
+from models.runners.families import Lattice, tile_when_large
 
 if TYPE_CHECKING:
     from models.runners.families import Segment
@@ -55,10 +55,7 @@ class CogVideoXFamily:
         Guidance grows over the steps with the DPM solver and only with it, as THUDM/CogVideo
         inference/cli_demo.py says.
         """
-        if segment.native.size.pixels > TILING_PIXELS:
-            pipe.vae.enable_tiling()
-        else:
-            pipe.vae.disable_tiling()
+        tile_when_large(pipe.vae, segment)
         return {
             "image": segment.image,
             "prompt": segment.prompt,
@@ -80,6 +77,7 @@ class CogVideoXFamily:
         next one is made. Tiled (large) clips come in one piece.
         """
         vae = pipe.vae
+        tile_when_large(vae, segment)
         cells = _raw(pipe, latents[:, _padding(pipe, latents, segment) :].permute(0, 2, 1, 3, 4))
         if vae.use_tiling:
             with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Run an image-to-video pipeline of diffusers: the runner behind the Wan, LTX-Video and SVD cards.
+"""Run an image-to-video pipeline of diffusers: the runner behind all cards with open weights.
 
 The checkpoint is a local directory or the card's hub id at its pinned revision. The plan decides the shape:
 the photograph is cropped or padded to the native size (the pipelines would stretch it), segments are chained
@@ -8,37 +8,34 @@ by their last frame, gaps are filled by interpolation, and exactly the planned f
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
-import numpy as np
 import torch
-from PIL import Image
 
 from models.errors import ConfigError, RunnerError
-from models.runners.base import RunResult, Stage
+from models.runners.base import Stage
 from models.runners.checkpoints import load_pipeline
-from models.runners.failures import typed_failures
-from models.runners.families import Family, FollowsVideo, MakesSound, Segment
-from models.runners.framing import face_focus, fit_photograph
-from models.runners.interpolate import interpolate
-from models.runners.preview import preview_picture, to_frames
-from models.runners.progress import Latest, Progress, StepBar, listening
+from models.runners.crew import ALONE, Crew
+from models.runners.families import Resumes
+from models.runners.reel import FolderReel, MemoryReel
 from models.runners.refusals import refuse_the_impossible
 from models.runners.registry import FAMILIES, family_of
-from models.runners.sound import joined, read_sound
+from models.runners.segments import Chain
+from models.runners.sharing import Sharing
+from models.runners.solver import can_start_late
+from models.runners.stepped import DiffusersClip
+from models.runners.underway import Loaded
 from models.runners.variants import Variants
-from models.runners.wording import worded
 
 if TYPE_CHECKING:
-    from models.card import Card, Offer
-    from models.runners.base import Frame, RunMonitor, RunRequest, Sound
-    from models.types import ClipPlan
+    from pathlib import Path
 
-_SEED_STRIDE = 0x9E3779B97F4A7C15
-"""2^64 over the golden ratio (Knuth): seeds of segments of neighbouring requests do not meet."""
+    from models.card import Card, Offer
+    from models.runners.base import RunMonitor, RunRequest, RunResult
+    from models.runners.families import Family
+    from models.runners.parallel import Blocks
+    from models.runners.reel import Reel
 
 
 def load(card: Card, offer: Offer, *, checkpoint: str | None, device: str) -> DiffusersRunner:
@@ -71,7 +68,7 @@ def load(card: Card, offer: Offer, *, checkpoint: str | None, device: str) -> Di
 
 
 class DiffusersRunner:
-    """One pipeline, one clip at a time."""
+    """One pipeline; any number of clips under way, each at its own step."""
 
     def __init__(self, card: Card, variants: Variants, family: Family, pipe: Any, device: str) -> None:
         self._card = card
@@ -79,7 +76,47 @@ class DiffusersRunner:
         self._family = family
         self._pipe: Any = pipe
         self._device = torch.device(device)
-        self._open: Iterator[Frame] | None = None
+        self._sharing: Sharing | None = None
+        self._alone: DiffusersClip | None = None
+        self._clips: WeakSet[DiffusersClip] = WeakSet()
+
+    @property
+    def stepped(self) -> bool:
+        """Whether clips can be taken up in the middle of a segment, in this process or another one.
+
+        The others can be paused, too, but resume at their segment's beginning.
+        """
+        return bool(isinstance(self._family, Resumes) and self._family.prepared) and can_start_late(
+            self._pipe.scheduler
+        )
+
+    def join(self, blocks: Blocks) -> None:
+        """Take part in a gang: forwards may be shared over its blocks from now on."""
+        self._sharing = Sharing(blocks)
+
+    def begin(self, request: RunRequest, folder: Path, monitor: RunMonitor) -> DiffusersClip:
+        """Encode the photograph and the words; the folder then holds the state before the first step.
+
+        Raises:
+            Cancelled: the monitor saw the cancel flag.
+            OutOfMemory: this geometry does not fit.
+            InputRefused: shape, last image or another input is nothing that this pipeline makes or takes, or
+                these weights do not serve the offer.
+            CheckpointMissing: the offer's adapter cannot be had; other offers go on.
+        """
+        return self._begun(request, folder, FolderReel(folder), monitor)
+
+    def resume(self, request: RunRequest, folder: Path) -> DiffusersClip:
+        """Go on from the folder's state, which `begin` or `save` left there, here or in another process.
+
+        Where the model cannot be taken up in mid-segment, the clip stands at its segment's beginning.
+
+        Raises:
+            CheckpointUnusable: it was cut short, or another model, shape or version wrote it.
+        """
+        clip = self._clip(request, folder, FolderReel(folder))
+        clip.resume()
+        return clip
 
     def generate(self, request: RunRequest, monitor: RunMonitor) -> RunResult:
         """Make one clip.
@@ -92,195 +129,55 @@ class DiffusersRunner:
         denoising runs without a change of stage, so that stages only ever go forward.
 
         Raises:
-            Cancelled: the monitor saw the cancel flag; the runner can be used again.
-            OutOfMemory: this geometry does not fit.
-            InputRefused: shape, last image or another input is nothing that this pipeline makes or takes, or
-                these weights do not serve the offer.
-            CheckpointMissing: the offer's adapter cannot be had; other offers go on.
+            Cancelled, OutOfMemory, InputRefused, CheckpointMissing: as `begin`; the runner can be used again.
         """
-        if self._pipe is None:
-            raise RunnerError(f"{self._card.id} was unloaded")
         self._drop_open_clip()
-        offer = self._variants.offer(request.offer)
-        steps = self._steps(request)
-        refuse_the_impossible(self._card, self._family, self._pipe, request, steps)
-        monitor.stage(Stage.ENCODING_INPUT)
-        progress = Progress(monitor, steps * self._loops(request.plan))
-        photograph = self._fitted(request.image, request)
-        whole: list[Frame] = []
-        sounds: list[Sound] = []
-        for index in range(request.plan.segments - 1):
-            segment = self._segment(request, index, photograph)
-            output = self._denoise(segment, progress, offer)
-            whole += islice(self._decode(segment, output.frames, progress), 0 if index == 0 else 1, None)
-            sounds += self._sound(segment, output)
-            photograph = Image.fromarray(whole[-1])
-        segment = self._segment(request, request.plan.segments - 1, photograph)
-        output = self._denoise(segment, progress, offer)
-        monitor.stage(Stage.DECODING)
-        sounds += self._sound(segment, output)
-        last = islice(self._decode(segment, output.frames, progress), 1 if whole else 0, None)
-        self._open = _delivered(chain(whole, last), request)
-        return RunResult(
-            frames=self._open,
-            notes=self._notes(request),
-            audio=joined(sounds, overlap=1 / request.plan.native.fps) or self._carried(request),
-        )
+        clip = self._alone = self._begun(request, None, MemoryReel(), monitor)
+        alone = ALONE if self._sharing is None else Crew((self._sharing.blocks.rank,))
+        try:
+            while True:
+                clip.advance(clip.place.steps, alone, monitor)
+                if clip.place.last:
+                    return clip.finish(monitor)
+                clip.turn(monitor)
+        except BaseException:
+            self._drop_open_clip()
+            raise
 
     def unload(self) -> None:
-        """Free weights and caches; the runner cannot be used afterwards."""
+        """Free weights and caches; the runner cannot be used afterwards, nor any clip of it."""
         self._drop_open_clip()
+        for clip in list(self._clips):
+            clip.close()
         self._variants.drop()
-        self._pipe = None
+        self._pipe = self._sharing = None
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
-    # --- what goes in ----------------------------------------------------------------------
+    def _begun(
+        self, request: RunRequest, folder: Path | None, reel: Reel, monitor: RunMonitor
+    ) -> DiffusersClip:
+        clip = self._clip(request, folder, reel)
+        monitor.stage(Stage.ENCODING_INPUT)
+        clip.begin()
+        return clip
 
-    def _segment(self, request: RunRequest, index: int, photograph: Image.Image) -> Segment:
-        """The call for one segment; a last image belongs to the last one only."""
-        controls = self._card.controls
-        by_words = controls.camera.kind == "prompt"
-        ends = index == request.plan.segments - 1 and request.last_image is not None
-        seed = (request.seed + index * _SEED_STRIDE) % 2**63
-        return Segment(
-            image=photograph,
-            last_image=self._fitted(request.last_image, request) if ends and request.last_image else None,
-            prompt=worded(request.prompt, request.camera, request.intensity) if by_words else request.prompt,
-            negative_prompt=request.negative_prompt if controls.negative_prompt else "",
-            native=request.plan.native,
-            steps=self._steps(request),
-            guidance=self._variants.sampling(request.offer).guidance
-            if request.guidance is None
-            else request.guidance,
-            intensity=request.intensity,
-            seed=seed,
-            generator=torch.Generator("cpu").manual_seed(seed),
-            driving_video=request.driving_video,
-        )
-
-    def _steps(self, request: RunRequest) -> int:
-        return self._variants.sampling(request.offer).steps if request.steps is None else request.steps
-
-    def _loops(self, plan: ClipPlan) -> int:
-        """Denoising loops of the whole clip."""
-        inner = self._family.runs(plan.native) if isinstance(self._family, FollowsVideo) else 1
-        return plan.segments * inner
-
-    def _fitted(self, image: Image.Image, request: RunRequest) -> Image.Image:
-        """Exactly native size, cropped around the faces or padded; never stretched."""
-        return fit_photograph(
-            image, request.plan.native.size, request.plan.framing, focus=face_focus(request.faces)
-        )
-
-    def _notes(self, request: RunRequest) -> tuple[str, ...]:
-        """What was asked and could not be passed on."""
-        controls, notes = self._card.controls, []
-        if request.camera and controls.camera.kind != "prompt":
-            moves = ", ".join(request.camera)
-            notes.append(f"{self._card.id} has no way to be told a camera move; ignored: {moves}")
-        if request.prompt.strip() and not controls.prompt:
-            notes.append(f"{self._card.id} reads no words; the prompt was ignored")
-        if request.negative_prompt.strip() and not controls.negative_prompt:
-            notes.append(f"{self._card.id} takes no negative prompt; it was ignored")
-        return tuple(notes)
-
-    # --- the run ---------------------------------------------------------------------------
-
-    def _denoise(self, segment: Segment, progress: Progress, offer: Offer) -> Any:
-        """Call the pipeline, as the offer wants it, up to its final latents; report and listen at every step.
-
-        Returns:
-            What the pipeline returns: `frames` are its final latents (or what its family asks for).
-
-        The pipelines differ in callbacks and interrupt flags, but all drive a progress bar once a step; an
-        exception from its `update` leaves the pipeline's loop at once and the pipeline as good as new.
-        """
-        pipe, latest = self._pipe, Latest()
-
-        def picture() -> Frame | None:
-            return (
-                None
-                if latest.latents is None
-                else preview_picture(self._family, pipe, latest.latents, segment)
-            )
-
-        def bar(iterable: object = None, total: int | None = None) -> StepBar:
-            return StepBar(lambda: progress.tick(picture), progress.enter)
-
-        pipe.progress_bar = bar
-        try:
-            with (
-                self._variants.laid(offer),
-                typed_failures(f"denoising {_figures(segment)}"),
-                _own_randomness(segment, self._device),
-                listening(pipe, latest) as callbacks,
-            ):
-                arguments = {"output_type": "latent", **self._family.arguments(pipe, segment)}
-                return pipe(**arguments, **callbacks)
-        finally:
-            del pipe.progress_bar  # the class has its own
-
-    def _carried(self, request: RunRequest) -> Sound | None:
-        """The driving video's own sound, where the card says that its clips have it."""
-        if request.driving_video is None or self._card.controls.audio_out == "none":
-            return None
-        return read_sound(request.driving_video, request.plan.effective.seconds)
-
-    def _sound(self, segment: Segment, output: Any) -> list[Sound]:
-        """The sound of one call, where the pipeline makes some."""
-        if not isinstance(self._family, MakesSound):
-            return []
-        with typed_failures(f"decoding the sound of {_figures(segment)}"):
-            return [self._family.sound(self._pipe, output, segment)]
-
-    def _decode(self, segment: Segment, latents: torch.Tensor, progress: Progress) -> Iterator[Frame]:
-        chunks = self._family.decode(self._pipe, latents, segment)
-        while True:
-            with typed_failures(f"decoding {_figures(segment)}"), _own_randomness(segment, self._device):
-                chunk = next(chunks, None)
-                frames = [] if chunk is None else to_frames(chunk)
-            if chunk is None:
-                return
-            progress.beat()
-            yield from frames
+    def _clip(self, request: RunRequest, folder: Path | None, reel: Reel) -> DiffusersClip:
+        if self._pipe is None:
+            raise RunnerError(f"{self._card.id} was unloaded")
+        offer, sampling = self._variants.offer(request.offer), self._variants.sampling(request.offer)
+        steps = sampling.steps if request.steps is None else request.steps
+        refuse_the_impossible(self._card, self._family, self._pipe, request, steps)
+        guidance = sampling.guidance if request.guidance is None else request.guidance
+        row = Chain.of(self._card, self._family, self._pipe, request, steps=steps, guidance=guidance)
+        loaded = Loaded(self._card, self._variants, self._family, self._pipe, self._device)
+        clip = DiffusersClip(loaded, offer, row, reel, folder, self._sharing)
+        self._clips.add(clip)
+        return clip
 
     def _drop_open_clip(self) -> None:
-        """A clip whose frames were not all taken still holds the codec's caches: end it."""
-        close = getattr(self._open, "close", None)
-        if close is not None:
-            close()
-        self._open = None
-
-
-def _figures(segment: Segment) -> str:
-    return f"{segment.native.size}, {segment.native.num_frames} frames, {segment.steps} steps"
-
-
-@contextmanager
-def _own_randomness(segment: Segment, device: torch.device) -> Iterator[None]:
-    """Keep the process's random state out of the clip, and the clip out of it.
-
-    Explicit generators cover the pipelines, but some modules draw from the global one (the LTX decoder's
-    `inject_noise`); torch seeds that one differently in every process.
-    """
-    devices = [device.index or 0] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(segment.seed)
-        yield
-
-
-def _delivered(frames: Iterator[Frame], request: RunRequest) -> Iterator[Frame]:
-    """Interpolated, cut to the promised length and size (around the centre); raises when too few came."""
-    plan, effective = request.plan, request.plan.effective
-    left = (plan.native.width - effective.width) // 2
-    top = (plan.native.height - effective.height) // 2
-    rows, columns = slice(top, top + effective.height), slice(left, left + effective.width)
-    count = 0
-    smooth = interpolate(frames, plan.interpolation) if plan.interpolation > 1 else frames
-    for frame in islice(smooth, effective.num_frames):
-        count += 1
-        yield np.ascontiguousarray(frame[rows, columns])
-    if count != effective.num_frames:
-        raise RunnerError(f"the pipeline made {count} of {effective.num_frames} frames")
+        """A clip whose frames were not all taken still holds its latents: end it."""
+        if self._alone is not None:
+            self._alone.close()
+            self._alone = None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from models.runners.families import Lattice
+from models.runners.families import Lattice, unet_lattice
 
 if TYPE_CHECKING:
     from models.runners.families import Segment
@@ -27,8 +26,7 @@ class I2VGenXLFamily:
 
     def lattice(self, pipe: Any) -> Lattice:
         """Latents must halve evenly on the way down the UNet (64 pixels for the released one); any length."""
-        halvings = 2 ** (len(pipe.unet.config.block_out_channels) - 1)
-        return Lattice(math.lcm(SIZE_CHECK, pipe.vae_scale_factor * halvings), 1)
+        return unet_lattice(pipe, SIZE_CHECK)
 
     def takes_last_image(self, pipe: Any) -> bool:
         """Never."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from diffusers.utils.torch_utils import randn_tensor
 
-from models.runners.families import TILING_PIXELS, Lattice
+from models.runners.families import Lattice, ltx_lattice, tile_when_large
+from models.runners.tape import Prepared
 
 if TYPE_CHECKING:
     from models.runners.families import Segment
@@ -27,11 +28,14 @@ class LtxFamily:
     pipeline = "LTXImageToVideoPipeline"
     # Photograph and latents reach the codec in the text encoder's type, so one type serves all.
     float32: tuple[str, ...] = ()
+    prepared: tuple[Prepared, ...] = (
+        Prepared("encode_prompt"),
+        Prepared("prepare_latents", moves="latents"),
+    )
 
     def lattice(self, pipe: Any) -> Lattice:
         """Multiples of 32 pixels and 8k+1 frames for the released codec."""
-        cell = pipe.vae_spatial_compression_ratio * pipe.transformer_spatial_patch_size
-        return Lattice(max(SIZE_CHECK, cell), pipe.vae_temporal_compression_ratio)
+        return ltx_lattice(pipe, SIZE_CHECK)
 
     def takes_last_image(self, pipe: Any) -> bool:
         """Never: that is another pipeline class (LTXConditionPipeline)."""
@@ -39,10 +43,7 @@ class LtxFamily:
 
     def arguments(self, pipe: Any, segment: Segment) -> dict[str, Any]:
         """Call arguments; the frame rate scales the positions in time."""
-        if segment.native.size.pixels > TILING_PIXELS:
-            pipe.vae.enable_tiling()
-        else:
-            pipe.vae.disable_tiling()
+        tile_when_large(pipe.vae, segment)
         return {
             "image": segment.image,
             "prompt": segment.prompt,
@@ -62,6 +63,7 @@ class LtxFamily:
         The pipeline's own decoding draws noise on the device from the CPU generator, which torch refuses
         on CUDA; here the noise is drawn on the CPU and moved.
         """
+        tile_when_large(pipe.vae, segment)
         with torch.no_grad():
             cells = self._raw(pipe, self._unpacked(pipe, latents, segment))
             if pipe.vae.config.timestep_conditioning:

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from models.runners.base import Sound
-from models.runners.families import TILING_PIXELS, Lattice
+from models.runners.families import Lattice, ltx_lattice, tile_when_large
+from models.runners.tape import Prepared
 
 if TYPE_CHECKING:
     from models.runners.families import Segment
@@ -41,11 +42,17 @@ class Ltx2Family:
     pipeline = "LTX2ImageToVideoPipeline"
     # Photograph and latents reach the codec in the text encoder's type, so one type serves all.
     float32: tuple[str, ...] = ()
+    # The connectors read all layers of the text encoder (0.8 GB in bfloat16); what they make of it is small.
+    prepared: tuple[Prepared, ...] = (
+        Prepared("encode_prompt", dropped=frozenset({0})),
+        Prepared("connectors"),
+        Prepared("prepare_latents", moves="latents"),
+        Prepared("prepare_audio_latents", moves="audio_latents"),
+    )
 
     def lattice(self, pipe: Any) -> Lattice:
         """Multiples of 32 pixels and 8k+1 frames for the released codec."""
-        cell = pipe.vae_spatial_compression_ratio * pipe.transformer_spatial_patch_size
-        return Lattice(max(SIZE_CHECK, cell), pipe.vae_temporal_compression_ratio)
+        return ltx_lattice(pipe, SIZE_CHECK)
 
     def takes_last_image(self, pipe: Any) -> bool:
         """Never: that is another pipeline class (LTX2ConditionPipeline)."""
@@ -53,10 +60,7 @@ class Ltx2Family:
 
     def arguments(self, pipe: Any, segment: Segment) -> dict[str, Any]:
         """Call arguments; guidance 1 means distilled weights and switches every other guidance off, too."""
-        if segment.native.size.pixels > TILING_PIXELS:
-            pipe.vae.enable_tiling()
-        else:
-            pipe.vae.use_tiling = False
+        tile_when_large(pipe.vae, segment)
         # 2.3 modulates its prompts; 2.0 does not, and takes its cross-modal timestep from the other side.
         newer = bool(pipe.transformer.config.cross_attn_mod)
         return {
@@ -73,11 +77,14 @@ class Ltx2Family:
             "use_cross_timestep": newer,
             "generator": segment.generator,
             "max_sequence_length": TEXT_TOKENS,
+            # A stand-in needs no H.264 pass, which the pipeline puts its photograph through.
+            **({"image_crf": 0} if segment.prepared else {}),
             **({} if segment.guidance > 1.0 else UNGUIDED),
         }
 
     def decode(self, pipe: Any, latents: torch.Tensor, segment: Segment) -> Iterator[torch.Tensor]:
         """Decode in one piece: the codec is not causal when it decodes. The pipeline denormalised them."""
+        tile_when_large(pipe.vae, segment)
         with torch.no_grad():
             cells = latents.to(pipe.vae.dtype)
             video = pipe.vae.decode(cells, _timestep(pipe, cells), return_dict=False)[0][0]

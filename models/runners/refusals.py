@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from models.errors import InputRefused
-from models.runners.families import FollowsVideo
+from models.runners.families import Continues, FollowsVideo
 
 if TYPE_CHECKING:
     from models.card import Card
@@ -29,6 +29,7 @@ def refuse_the_impossible(card: Card, family: Family, pipe: Any, request: RunReq
     """
     plan = request.plan
     _refuse_shape(card, family.lattice(pipe), plan)
+    _refuse_overlap(card, family, family.lattice(pipe), plan)
     _refuse_promise(plan)
     if steps < 1:
         raise InputRefused(f"steps must be at least 1; got {steps}", param="steps", allowed=">= 1")
@@ -66,9 +67,28 @@ def _refuse_shape(card: Card, lattice: Lattice, plan: ClipPlan) -> None:
         )
 
 
+def _refuse_overlap(card: Card, family: Family, lattice: Lattice, plan: ClipPlan) -> None:
+    if plan.segments == 1 or plan.overlap == 1:
+        return
+    step, native = lattice.frame_step, plan.native.num_frames
+    if not isinstance(family, Continues):
+        raise InputRefused(
+            f"{card.id} goes on from one frame; planned were segments that share {plan.overlap}",
+            param="plan",
+            allowed="an overlap of 1",
+        )
+    if not 0 < plan.overlap < native or (plan.overlap - 1) % step:
+        raise InputRefused(
+            f"{card.id} goes on from {step}k+1 frames, fewer than its segments have ({native}); planned were "
+            f"{plan.overlap}",
+            param="plan",
+            allowed=f"an overlap of {step}k+1",
+        )
+
+
 def _refuse_promise(plan: ClipPlan) -> None:
     native, effective = plan.native, plan.effective
-    made = (plan.segments * (native.num_frames - 1)) * plan.interpolation + 1
+    made = (plan.native_frames - 1) * plan.interpolation + 1
     if effective.num_frames > made or effective.width > native.width or effective.height > native.height:
         raise InputRefused(
             f"the plan promises {effective.num_frames} frames of {effective.size}, but makes {made} of "

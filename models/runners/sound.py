@@ -22,21 +22,43 @@ AAC_RATES = frozenset(
 )  # ISO/IEC 14496-3, sampling frequency index, without the three that FFmpeg's encoder gives too few bits
 COMMON_RATE = 48_000
 """What every other rate becomes; our choice, as most players run at it."""
+FADE_SECONDS = 0.1
+"""Longest lead-over from one segment's sound to the next one's; our choice: no click, and no two voices."""
 
 
-def joined(sounds: Sequence[Sound], *, overlap: float) -> Sound | None:
-    """The sounds of chained segments in a row; None without any.
+def joined(sounds: Sequence[Sound], *, overlap: float, each: float | None = None) -> Sound | None:
+    """The sounds of chained segments, each where its pictures are; a single one as it is, None without any.
+
+    A segment's sound goes on for as long as its pictures do and is then faded into the next one's, which was
+    made on its own: at equal power, within the time that they share.
 
     Args:
         sounds: One a segment, of one rate.
-        overlap: Seconds that each segment shares with the one before it (their joint frame).
+        overlap: Seconds that each segment shares with the one before it.
+        each: Seconds of a segment's pictures, to which its sound is cut or padded; None where every sound is
+            as long as its pictures already.
     """
-    if not sounds:
-        return None
-    first = sounds[0]
-    shared = round(overlap * first.rate)
-    parts = [first.samples, *(sound.samples[:, shared:] for sound in sounds[1:])]
-    return Sound(np.concatenate(parts, axis=1), first.rate)
+    if len(sounds) < 2:
+        return sounds[0] if sounds else None
+    rate = sounds[0].rate
+    parts = [sound if each is None else fitted(sound, each) for sound in sounds]
+    whole = parts[0].samples
+    for part in parts[1:]:
+        shared = min(round(overlap * rate), whole.shape[1], part.samples.shape[1])
+        whole = _faded(whole, part.samples, shared, min(shared, round(FADE_SECONDS * rate)))
+    return Sound(whole, rate)
+
+
+def _faded(
+    earlier: NDArray[np.float32], later: NDArray[np.float32], shared: int, fade: int
+) -> NDArray[np.float32]:
+    """The two in a row, `shared` samples on top of one another; the last `fade` of them lead over."""
+    if fade == 0:
+        return np.concatenate([earlier, later[:, shared:]], axis=1)
+    angle = (np.arange(fade, dtype=np.float32) + 0.5) * np.float32(np.pi / 2 / fade)
+    lead = earlier[:, -fade:] * np.cos(angle) + later[:, shared - fade : shared] * np.sin(angle)
+    parts = (earlier[:, : earlier.shape[1] - fade], lead.clip(-1.0, 1.0), later[:, shared:])
+    return np.concatenate(parts, axis=1).astype(np.float32, copy=False)
 
 
 def fitted(sound: Sound, seconds: float) -> Sound:

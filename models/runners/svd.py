@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from models.runners.families import Lattice
+from models.runners.families import Lattice, unet_lattice
 from models.types import Intensity
 
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ class SvdFamily:
 
     def lattice(self, pipe: Any) -> Lattice:
         """Latents must halve evenly on the way down the UNet (64 pixels for the released one); any length."""
-        halvings = 2 ** (len(pipe.unet.config.block_out_channels) - 1)
-        return Lattice(math.lcm(SIZE_CHECK, pipe.vae_scale_factor * halvings), 1)
+        return unet_lattice(pipe, SIZE_CHECK)
 
     def takes_last_image(self, pipe: Any) -> bool:
         """Never."""

@@ -73,7 +73,7 @@ class Variants:
 
     @contextmanager
     def laid(self, offer: Offer) -> Iterator[None]:
-        """The pipeline as that offer wants it while the body runs; as it was afterwards.
+        """The denoisers as that offer wants them while the body runs; as they were afterwards.
 
         Raises:
             CheckpointMissing: the offer's adapter cannot be had or does not fit.
@@ -81,11 +81,7 @@ class Variants:
         """
         overlay = nullcontext() if offer.adapter is None else self._overlay(offer).laid()
         with overlay:
-            self._pipe.scheduler = self._scheduler(offer)
-            try:
-                yield
-            finally:
-                self._pipe.scheduler = self._base_scheduler
+            yield
 
     def drop(self) -> None:
         """Let go of the pipeline and of every adapter."""
@@ -107,7 +103,8 @@ class Variants:
             self._overlays[offer.id] = overlay
         return overlay
 
-    def _scheduler(self, offer: Offer) -> Any:
+    def scheduler(self, offer: Offer) -> Any:
+        """The scheduler with the offer's flow shift; clips work on copies of it."""
         if offer.id not in self._schedulers:
             shift = None if offer.sampling is None else offer.sampling.flow_shift
             self._schedulers[offer.id] = shifted(self._base_scheduler, shift)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from diffusers.models.autoencoders.autoencoder_kl_wan import unpatchify
 
-from models.runners.families import TILING_PIXELS, Lattice
+from models.runners.families import Lattice, tile_when_large
+from models.runners.tape import Prepared
 
 if TYPE_CHECKING:
     from models.runners.families import Segment
+    from models.runners.tape import Calls
 
 TEXT_TOKENS = 512
 """Fixed by diffusers' WanAttnProcessor, which counts image tokens as all beyond the first 512."""
@@ -26,6 +28,19 @@ class WanFamily:
     pipeline = "WanImageToVideoPipeline"
     # As in diffusers' documentation of the pipeline: VAE and CLIP in float32, the rest in bfloat16.
     float32: tuple[str, ...] = ("vae", "image_encoder")
+    prepared: tuple[Prepared, ...] = (
+        Prepared("encode_prompt"),
+        Prepared("encode_image"),
+        Prepared("prepare_latents", moves="latents"),
+    )
+
+    def branches(self, pipe: Any, calls: Calls) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Both prompts in the denoiser's type, as the pipeline converts them."""
+        wanted, unwanted = calls["encode_prompt"][0]
+        if unwanted is None:
+            return None
+        dtype = pipe.transformer.dtype
+        return wanted.to(dtype), unwanted.to(dtype)
 
     def lattice(self, pipe: Any) -> Lattice:
         """Multiples of VAE cell times patch (16; 32 for TI2V-5B, to which it would floor); 4k+1 frames."""
@@ -65,31 +80,27 @@ class WanFamily:
         is made: no clip of floats is ever held. Tiled (large) clips come in one piece.
         """
         vae = pipe.vae
+        tile_when_large(vae, segment)
         with torch.no_grad():
             cells = _raw(vae, latents)
-            if vae.use_tiling:
-                whole = vae.decode(cells, return_dict=False)[0][0]
-        if vae.use_tiling:
+            whole = vae.decode(cells, return_dict=False)[0][0] if vae.use_tiling else None
+        if whole is not None:
             yield whole
             return
-        try:
-            with torch.no_grad():
-                vae.clear_cache()
-                cells = vae.post_quant_conv(cells)
-            for index in range(cells.shape[2]):
-                with torch.no_grad():
-                    vae._conv_idx = [0]
-                    chunk = vae.decoder(
-                        cells[:, :, index : index + 1],
-                        feat_cache=vae._feat_map,
-                        feat_idx=vae._conv_idx,
-                        first_chunk=index == 0,
-                    )
-                    if vae.config.patch_size is not None:
-                        chunk = unpatchify(chunk, patch_size=vae.config.patch_size)
-                yield chunk[0].clamp(-1.0, 1.0)
-        finally:
+        with torch.no_grad():
             vae.clear_cache()
+            # Kept here, not in the codec: another clip may be coded while this one's pictures are taken.
+            cache = vae._feat_map
+            vae.clear_cache()
+            cells = vae.post_quant_conv(cells)
+        for index in range(cells.shape[2]):
+            with torch.no_grad():
+                chunk = vae.decoder(
+                    cells[:, :, index : index + 1], feat_cache=cache, feat_idx=[0], first_chunk=index == 0
+                )
+                if vae.config.patch_size is not None:
+                    chunk = unpatchify(chunk, patch_size=vae.config.patch_size)
+            yield chunk[0].clamp(-1.0, 1.0)
 
     def estimate(self, pipe: Any, latents: torch.Tensor, segment: Segment) -> torch.Tensor:
         """The middle latent frame; UniPC keeps its estimate of the clean latents, other solvers do not."""
@@ -103,15 +114,6 @@ class WanFamily:
         """Decode it as if it were the first of a clip (the codec is causal)."""
         picture: torch.Tensor = pipe.vae.decode(_raw(pipe.vae, latent), return_dict=False)[0][0, :, 0]
         return picture
-
-
-def tile_when_large(vae: Any, segment: Segment) -> None:
-    """Tiles above `TILING_PIXELS`, chosen anew for each clip."""
-    # Slicing splits a batch; the batch is always one clip, so there is nothing to slice.
-    if segment.native.size.pixels > TILING_PIXELS:
-        vae.enable_tiling()
-    else:
-        vae.disable_tiling()
 
 
 def _raw(vae: Any, latents: torch.Tensor) -> torch.Tensor:

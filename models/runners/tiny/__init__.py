@@ -44,7 +44,9 @@ def write_tiny_checkpoint(kind: str, directory: Path, *, scale: Scale = "tiny") 
     Args:
         kind: The model whose pipeline class is built; one of `KINDS`.
         directory: Where the checkpoint is to be; its parent is created.
-        scale: `tiny` for tests, `demo` for a laptop, `bench` for timing (Wan 2.1 and 2.2 only).
+        scale: `tiny` for tests, `gang` for tests with four attention heads, so that four ranks can share
+            them (families that can be shared), `demo` for a laptop, `bench` for timing (both Wan 2.1 and 2.2
+            only).
 
     Returns:
         `directory`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import diffusers
@@ -9,32 +10,22 @@ import transformers
 
 from models.runners.tiny.parts import clip_config, clip_processor, seeded
 from models.runners.tiny.store import Recipe
-from models.runners.tiny.wan import WAN, unipc, wan_text, wan_vae
+from models.runners.tiny.wan import WAN, WanScale, unipc, wan_shape, wan_text, wan_vae
 
 FACE_SIDE = 64
 """Pixels of the face that the tiny motion encoder sees (512 in the released one)."""
 
 
-def _animate() -> Any:
-    scale = WAN["tiny"]
+def _animate(scale: WanScale) -> Any:
     clip = clip_config(scale.image_width, 32, 8)
     transformer = seeded(
         lambda: diffusers.WanAnimateTransformer3DModel(
-            patch_size=(1, 2, 2),
-            num_attention_heads=scale.heads,
-            attention_head_dim=scale.head_dim,
+            **wan_shape(scale),
             in_channels=36,
             latent_channels=16,
             out_channels=16,
-            text_dim=scale.text_width,
-            freq_dim=256,
-            ffn_dim=scale.ffn,
-            num_layers=scale.layers,
-            cross_attn_norm=True,
-            qk_norm="rms_norm_across_heads",
             image_dim=scale.image_width,
             added_kv_proj_dim=scale.heads * scale.head_dim,
-            rope_max_seq_len=1024,
             motion_encoder_channel_sizes={"4": 8, "8": 8, "16": 8, "32": 8, "64": 8},
             motion_encoder_size=FACE_SIDE,
             motion_style_dim=8,
@@ -55,4 +46,10 @@ def _animate() -> Any:
     )
 
 
-KINDS = {"wan2.2-animate": Recipe(lambda _: _animate())}
+# Four blocks, so that tokens of a gang are split, gathered for a face adapter, and split again.
+_GANG = replace(WAN["gang"], layers=4)
+KINDS = {
+    "wan2.2-animate": Recipe(
+        lambda scale: _animate(_GANG if scale == "gang" else WAN[scale]), ("tiny", "gang")
+    )
+}

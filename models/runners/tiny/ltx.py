@@ -56,4 +56,4 @@ def _ltx_video() -> Any:
     )
 
 
-KINDS = {"ltx-video": Recipe(lambda _: _ltx_video())}
+KINDS = {"ltx-video": Recipe(lambda _: _ltx_video(), ("tiny", "gang"))}

@@ -10,7 +10,7 @@ from diffusers.pipelines.ltx2 import LTX2TextConnectors
 from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder
 
 from models.runners.tiny.parts import seeded, word_tokenizer
-from models.runners.tiny.store import Recipe
+from models.runners.tiny.store import Recipe, Scale
 
 _SAMPLE_RATE, _HOP = 16_000, 160
 """Of the released sound codec: 100 spectra a second, 25 latents a second."""
@@ -45,7 +45,7 @@ def _gemma() -> Any:
     return seeded(lambda: transformers.Gemma3ForConditionalGeneration(config))
 
 
-def _transformer() -> Any:
+def _transformer(heads: int, *, perturbed: bool) -> Any:
     return seeded(
         lambda: diffusers.LTX2VideoTransformer3DModel(
             in_channels=4,
@@ -53,18 +53,19 @@ def _transformer() -> Any:
             patch_size=1,
             patch_size_t=1,
             num_layers=2,
-            num_attention_heads=2,
+            num_attention_heads=heads,
             attention_head_dim=8,
-            cross_attention_dim=16,
+            cross_attention_dim=heads * 8,
             audio_in_channels=4,
             audio_out_channels=4,
-            audio_num_attention_heads=2,
+            audio_num_attention_heads=heads,
             audio_attention_head_dim=4,
-            audio_cross_attention_dim=8,
+            audio_cross_attention_dim=heads * 4,
             caption_channels=32,
             qk_norm="rms_norm_across_heads",
             rope_double_precision=False,
             rope_type="split",
+            perturbed_attn=perturbed,
         )
     )
 
@@ -161,7 +162,8 @@ def _vocoder() -> Any:
     )
 
 
-def _ltx2() -> Any:
+def _ltx2(scale: Scale) -> Any:
+    gang = scale == "gang"
     return diffusers.LTX2ImageToVideoPipeline(
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
         vae=_vae(),
@@ -169,7 +171,7 @@ def _ltx2() -> Any:
         text_encoder=_gemma(),
         tokenizer=word_tokenizer(padding_side="left"),
         connectors=_connectors(),
-        transformer=_transformer(),
+        transformer=_transformer(4 if gang else 2, perturbed=gang),
         vocoder=_vocoder(),
         processor=None,
         prompt_enhancer=None,
@@ -177,4 +179,4 @@ def _ltx2() -> Any:
     )
 
 
-KINDS = {"ltx-2": Recipe(lambda _: _ltx2())}
+KINDS = {"ltx-2": Recipe(_ltx2, ("tiny", "gang"))}

@@ -9,26 +9,16 @@ import transformers
 
 from models.runners.tiny.parts import clip_config, clip_processor, seeded
 from models.runners.tiny.store import Recipe
-from models.runners.tiny.wan import WAN, unipc, wan_text, wan_vae
+from models.runners.tiny.wan import WAN, WanScale, unipc, wan_shape, wan_text, wan_vae
 
 
-def _skyreels() -> Any:
-    scale = WAN["tiny"]
+def _skyreels(scale: WanScale) -> Any:
     clip = clip_config(scale.image_width, 32, 8)
     transformer = seeded(
         lambda: diffusers.SkyReelsV2Transformer3DModel(
-            patch_size=(1, 2, 2),
-            num_attention_heads=scale.heads,
-            attention_head_dim=scale.head_dim,
+            **wan_shape(scale),
             in_channels=36,
             out_channels=16,
-            text_dim=scale.text_width,
-            freq_dim=256,
-            ffn_dim=scale.ffn,
-            num_layers=scale.layers,
-            cross_attn_norm=True,
-            qk_norm="rms_norm_across_heads",
-            rope_max_seq_len=1024,
             image_dim=scale.image_width,
             added_kv_proj_dim=scale.heads * scale.head_dim,
         )
@@ -43,4 +33,4 @@ def _skyreels() -> Any:
     )
 
 
-KINDS = {"skyreels-v2-i2v": Recipe(lambda _: _skyreels())}
+KINDS = {"skyreels-v2-i2v": Recipe(lambda scale: _skyreels(WAN[scale]), ("tiny", "gang"))}

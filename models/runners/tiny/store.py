@@ -16,8 +16,8 @@ import torch
 
 from models.errors import ConfigError
 
-Scale = Literal["tiny", "demo", "bench"]
-SCALES: tuple[Scale, ...] = ("tiny", "demo", "bench")
+Scale = Literal["tiny", "gang", "demo", "bench"]
+SCALES: tuple[Scale, ...] = ("tiny", "gang", "demo", "bench")
 
 MARK = ".i2v-tiny.json"
 """Written last: a directory without it, or with other contents, was not finished by this recipe."""

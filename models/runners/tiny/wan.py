@@ -30,6 +30,8 @@ class WanScale:
 WAN: dict[Scale, WanScale] = {
     # 0.1 M parameters: unit tests.
     "tiny": WanScale(2, 12, 2, 32, 3, 32, 2, 512, 4),
+    # Four heads, so that four ranks can share them.
+    "gang": WanScale(4, 12, 2, 32, 3, 32, 2, 512, 4),
     # Width 96: a demo clip on a laptop in seconds. The codec takes most of them, so it stays narrow.
     "demo": WanScale(4, 24, 2, 256, 3, 32, 2, 512, 4),
     # Width 768, 12 layers, 0.9 GB in float32: heavy enough that the pipeline, not the stack around it, sets
@@ -80,24 +82,31 @@ def _wan22_vae(scale: WanScale) -> Any:
     )
 
 
+def wan_shape(scale: WanScale) -> dict[str, Any]:
+    """What the denoisers of Wan, Wan Animate and SkyReels-V2 have in common."""
+    return {
+        "patch_size": (1, 2, 2),
+        "num_attention_heads": scale.heads,
+        "attention_head_dim": scale.head_dim,
+        "text_dim": scale.text_width,
+        "freq_dim": 256,
+        "ffn_dim": scale.ffn,
+        "num_layers": scale.layers,
+        "cross_attn_norm": True,
+        "qk_norm": "rms_norm_across_heads",
+        "rope_max_seq_len": 1024,
+    }
+
+
 def wan_transformer(
     scale: WanScale, channels_in: int, channels_out: int, *, seed: int = 0, image_width: int | None = None
 ) -> Any:
     """The denoiser of Wan 2.1 and 2.2; with CLIP tokens where `image_width` is given."""
     return seeded(
         lambda: diffusers.WanTransformer3DModel(
-            patch_size=(1, 2, 2),
-            num_attention_heads=scale.heads,
-            attention_head_dim=scale.head_dim,
+            **wan_shape(scale),
             in_channels=channels_in,
             out_channels=channels_out,
-            text_dim=scale.text_width,
-            freq_dim=256,
-            ffn_dim=scale.ffn,
-            num_layers=scale.layers,
-            cross_attn_norm=True,
-            qk_norm="rms_norm_across_heads",
-            rope_max_seq_len=1024,
             image_dim=image_width,
             added_kv_proj_dim=None if image_width is None else scale.heads * scale.head_dim,
         ),

@@ -37,6 +37,7 @@ PIPELINES: dict[str, str] = {
     "wan2.2-animate": "WanAnimatePipeline",
     "ltx-2": "LTX2ImageToVideoPipeline",
     "skyreels-v2-i2v": "SkyReelsV2ImageToVideoPipeline",
+    "skyreels-v2-df": "SkyReelsV2DiffusionForcingImageToVideoPipeline",
 }
 SIDES = {
     "wan2.1": 32,
@@ -51,6 +52,7 @@ SIDES = {
     "wan2.2-animate": 32,
     "ltx-2": 64,
     "skyreels-v2-i2v": 32,
+    "skyreels-v2-df": 32,
 }
 """A small side on each family's lattice."""
 

@@ -149,6 +149,26 @@ def test_adapter_equals_the_weights_it_stands_for(spelling, both):
         assert (expected - plain).abs().max() > 1
 
 
+def test_offers_take_turns_on_the_same_weights(both, clip, plan_of, photograph, recorder, tmp_path):
+    """Adapter and flow shift belong to a clip's own steps, also when it is paused between them."""
+    from models.runners.crew import ALONE
+
+    runner = both()
+    alone = {offer: clip(runner, offer, steps=3) for offer in ("local", "fast")}
+    underway = {}
+    for offer in alone:
+        (tmp_path / offer).mkdir()
+        wanted = RunRequest(photograph(), "a cat", plan_of(KIND), seed=7, offer=offer, steps=3)
+        underway[offer] = runner.begin(wanted, tmp_path / offer, recorder())
+    for _ in range(3):
+        for part in underway.values():
+            part.advance(1, ALONE, recorder())
+
+    for offer, part in underway.items():
+        np.testing.assert_array_equal(np.stack(list(part.finish(recorder()).frames)), alone[offer])
+    assert (alone["local"] != alone["fast"]).any()
+
+
 def test_base_clips_are_the_same_bits_before_between_and_after(both, clip, load_tiny):
     runner = both()
     pointers = [parameter.data_ptr() for parameter in runner._pipe.transformer.parameters()]

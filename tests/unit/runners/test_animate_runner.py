@@ -61,8 +61,7 @@ def test_long_clip_is_made_in_runs_and_cut_to_its_length(make, load_tiny, plan_o
     _, frames = make(load_tiny("wan2.2-animate"), monitor, plan=plan_of("wan2.2-animate", 12))
 
     assert frames.shape == (12, 32, 32, 3)
-    assert [step for step in monitor.steps if step[1] == 4][:4] == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    assert {total for _, total in monitor.steps} == {4}
+    assert list(dict.fromkeys(monitor.steps)) == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert (frames[9] != frames[8]).any(), "the second run goes on"
 
 
@@ -70,7 +69,7 @@ def test_cancel_in_the_second_run(make, load_tiny, plan_of, recorder, short_runs
     runner, monitor = load_tiny("wan2.2-animate"), recorder(cancel_at=3)
     with pytest.raises(Cancelled):
         make(runner, monitor, plan=plan_of("wan2.2-animate", 12))
-    assert monitor.steps == [(1, 4), (2, 4), (3, 4)]
+    assert list(dict.fromkeys(monitor.steps)) == [(1, 4), (2, 4), (3, 4)]
     np.testing.assert_array_equal(make(runner)[1], make(load_tiny("wan2.2-animate"))[1])
 
 

@@ -23,6 +23,7 @@ TINY_OF = {
     "wan2.2-ti2v-5b": "wan2.2-ti2v-5b",
     "wan2.2-animate": "wan2.2-animate",
     "skyreels-v2-i2v": "skyreels-v2-i2v",
+    "skyreels-v2-df": "skyreels-v2-df",
     "ltx-video": "ltx-video",
     "ltx-2": "ltx-2",
 }

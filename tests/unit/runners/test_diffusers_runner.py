@@ -200,16 +200,16 @@ def test_ltx_codec_with_timestep_conditioning_decodes_as_the_pipeline_does(load_
 
 
 def test_large_clips_are_decoded_in_tiles(load_tiny, clip, plan_of, monkeypatch):
-    from models.runners import wan
+    from models.runners import families
 
     runner = load_tiny("wan2.1")
     assert not runner._pipe.vae.use_tiling
-    monkeypatch.setattr(wan, "TILING_PIXELS", 32 * 32 - 1)
+    monkeypatch.setattr(families, "TILING_PIXELS", 32 * 32 - 1)
 
     assert clip(runner, "wan2.1").shape[0] == 9
     assert runner._pipe.vae.use_tiling
 
-    monkeypatch.setattr(wan, "TILING_PIXELS", 32 * 32)
+    monkeypatch.setattr(families, "TILING_PIXELS", 32 * 32)
     clip(runner, "wan2.1")
     assert not runner._pipe.vae.use_tiling, "chosen anew for each clip"
 

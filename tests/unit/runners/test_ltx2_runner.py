@@ -96,7 +96,7 @@ def test_generation_of_the_checkpoint_decides_the_perturbed_block(modulated, blo
     )
     segment = SimpleNamespace(
         image=None, prompt="", negative_prompt="", native=plan_of("ltx-2").native, steps=2, guidance=3.0,
-        generator=None,
+        generator=None, prepared=False,
     )  # fmt: skip
     given = Ltx2Family().arguments(pipe, segment)
     assert given["spatio_temporal_guidance_blocks"] == blocks

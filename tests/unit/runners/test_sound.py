@@ -108,12 +108,37 @@ def test_fitted_cuts_and_pads():
 
 
 def test_joined_drops_what_segments_share():
-    parts = [Sound(np.full((2, 100), value, np.float32), 100) for value in (1, 2, 3)]
+    parts = [Sound(np.full((2, 100), value, np.float32), 100) for value in (0.1, 0.2, 0.3)]
     whole = joined(parts, overlap=0.1)
     assert whole is not None
     assert whole.samples.shape == (2, 280)
-    assert whole.samples[0, [0, 99, 100, 189, 190, 279]].tolist() == [1, 1, 2, 2, 3, 3]
+    assert whole.samples[0, [0, 89, 100, 179, 190, 279]].tolist() == pytest.approx(
+        [0.1, 0.1, 0.2, 0.2, 0.3, 0.3]
+    )
     assert joined([], overlap=0.1) is None
+
+
+def test_sounds_lead_over_at_equal_power_and_without_a_step():
+    """Two noises of one loudness: as loud in between, and every sample near one of both."""
+    drawn = np.random.default_rng(1).standard_normal((2, 1, 48_000)).astype(np.float32) * 0.1
+    whole = joined([Sound(part, 48_000) for part in drawn], overlap=0.5)
+    assert whole is not None
+    lead = whole.samples[0, 24_000 + 19_200 : 48_000]
+    assert lead.std() == pytest.approx(0.1, rel=0.05)
+    np.testing.assert_array_equal(whole.samples[0, :43_200], drawn[0, 0, :43_200])
+    np.testing.assert_array_equal(whole.samples[0, 48_000:], drawn[1, 0, 24_000:])
+    tones = joined([tone(1.0, 48_000, hertz=440.0), tone(1.0, 48_000, hertz=330.0)], overlap=0.5)
+    assert tones is not None
+    assert np.abs(np.diff(tones.samples[0])).max() < 2 * np.abs(np.diff(tone(1.0, 48_000).samples[0])).max()
+
+
+def test_each_sound_begins_where_its_pictures_do():
+    """A model's sound may be some milliseconds short: the lack must not add up over the segments."""
+    short = [Sound(np.full((2, 990), value, np.float32), 1000) for value in (0.1, 0.2, 0.3, 0.4)]
+    whole = joined(short, overlap=0.2, each=1.0)
+    assert whole is not None
+    assert whole.samples.shape == (2, 4 * 800 + 200)
+    assert whole.samples[0, [700, 1000, 1800, 2600]].tolist() == pytest.approx([0.1, 0.2, 0.3, 0.4])
 
 
 def test_sound_of_a_video_is_carried_through(tmp_path):
