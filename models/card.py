@@ -26,6 +26,7 @@ from models.limits import (
     PricePerGpuSecond,
     PricePerSecond,
     RangeSeconds,
+    Stretch,
 )
 from models.offers import HOSTED, Adapter, ApiLatency, Offer, Sampling
 from models.shapes import Cost, Rendering, Transformer, Vae
@@ -62,6 +63,7 @@ __all__ = [
     "Sourced",
     "Strength",
     "StrengthTag",
+    "Stretch",
     "Transformer",
     "Unknown",
     "Vae",

@@ -2,26 +2,34 @@
 
 The arithmetic of a diffusion clip follows from its shape, so it is computed in closed form (`models.flops`,
 one file a kind of denoiser) and only the *rates* of a GPU type are fitted. A test holds every closed form
-against torch's FlopCounterMode on the real configurations. Wall time on p GPUs is
+against torch's FlopCounterMode on the real configurations. On p = c u GPUs, of which the passes of a step are
+dealt to c halves and u share one forward (`models.sharding`), wall time is
 
-    T(p) = codec * Mpx + steps * passes * [(linear / eta1 + attention / eta2) / p + V(p) / B + fixed]
-    V(p) = 4 L * (2 S D / p) * (p - 1) / p        (bytes that Ulysses attention sends per GPU and forward)
+    T(p) = codec * Mpx + steps * ceil(passes / c) * forward(u)
+    forward(u) = linear(u) / eta1 + attention / (u eta2) + V(u) / B + fixed
+    linear(u) = whole + (linear - whole) * Z / S     (whole: what every GPU does anew; Z = ceil(S / u))
+    V(u) = 4 L * 2 Z D * (u - 1) / u                 (bytes that Ulysses attention sends per GPU and forward)
 
-with S tokens, width D and L layers, where the codec runs on one GPU. Growth is faster than linear in pixels x
-frames, so a pixel budget would be wrong. `estimate` is called for every candidate of a decision: it does a
-few dozen multiplications.
+with S tokens, width D and L layers. The codec runs on one GPU, and so do the photograph's encoding and the
+MP4: the others of the gang serve other clips meanwhile, so those seconds count once in `gpu_seconds`. What
+the two halves exchange, one latent a step, is left out: 20 MB at most. Growth is faster than linear in
+pixels x frames, so a pixel budget would be wrong. `estimate` is called for every candidate of a decision: it
+does a few dozen multiplications.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from models.card import HOSTED, ApiLatency, PricePerGpuSecond, PricePerSecond
 from models.errors import ConfigError
 from models.flops import KINDS, Flops, Work
+from models.sharding import ALONE, DEGREES, Split, split, stretch
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from models.card import Card, Mode, Offer, Price, Rendering, Transformer, Vae
     from models.gpus import GpuType
     from models.types import ClipPlan
@@ -52,7 +60,8 @@ class Estimate:
 
     Attributes:
         seconds: Wall time from the start of the run to the finished MP4.
-        gpu_seconds: `seconds` times the GPUs held; 0 for hosted offers.
+        gpu_seconds: Denoising times the GPUs that it holds, and all other seconds once (see above); 0 for
+            hosted offers.
         step_seconds: One denoising step (all passes) of one segment; 0 where there are no steps.
         steps: Denoising steps of all segments.
         memory_bytes: Peak per GPU.
@@ -169,11 +178,11 @@ class _Costing:
     rendering: Rendering | None = None
     work: Work = _NO_WORK
     bytes_per_token: float = 0.0
-    """What Ulysses moves: 8 L D elements' worth per token, before the split over GPUs."""
+    """What Ulysses moves: 4 L D elements' worth for each token that a GPU holds."""
     activation_per_token: float = 0.0
     activation_per_voxel: float = 0.0
-    parallel: bool = False
-    """True when several GPUs share one forward (a UNet has no such plan)."""
+    splits: Mapping[int, Split] = field(default_factory=dict)
+    """By GPU count; absent where they cannot share a clip (a UNet has no such plan)."""
     cell: int = 1
     temporal: int = 1
     extra_latents: int = 0
@@ -224,7 +233,7 @@ def _denoiser(
         bytes_per_token=4.0 * layers * _BYTES_PER_ELEMENT * width,
         activation_per_token=activation * width if by_tokens else 0.0,
         activation_per_voxel=0.0 if by_tokens else activation,
-        parallel=kind.parallel,
+        splits={n: how for n in DEGREES if (how := split(transformer, passes, n)) is not None},
         cell=transformer.spatial_compression * transformer.patch,
         temporal=transformer.temporal_compression,
         extra_latents=transformer.reference_latents,
@@ -249,22 +258,30 @@ def _denoised(costing: _Costing, plan: ClipPlan, gpu: GpuType, gpus: int) -> Est
         frames = costing.run_frames
     pixels = native.width * native.height
     voxels = pixels * frames
-    shared = gpus if costing.parallel else 1
+    # What cannot be shared is done by one GPU, beside the others that were given to it.
+    how = costing.splits.get(gpus, ALONE)
+    shared = how.ulysses
 
     cell = costing.cell
     latent_frames = (frames - 1) // costing.temporal + 1 + costing.extra_latents
     count = latent_frames * (native.height // cell) * (native.width // cell)
     flops = costing.work.flops(count, frames, pixels)
-    forward = (flops.linear / gpu.linear_flops + flops.attention / gpu.attention_flops) / shared
-    forward += gpu.fixed_seconds_per_forward
-    if shared > 1:
-        sent = costing.bytes_per_token * count * (shared - 1) / (shared * shared)
-        forward += sent / gpu.interconnect_bytes_per_s
-    step_seconds = costing.passes * forward
+    if shared == 1:
+        forward = flops.linear / gpu.linear_flops + flops.attention / gpu.attention_flops
+    else:
+        held = stretch(count, shared)
+        linear = flops.whole + (flops.linear - flops.whole) * held / count
+        forward = linear / gpu.linear_flops + flops.attention / (shared * gpu.attention_flops)
+        forward += costing.bytes_per_token * held * (shared - 1) / (shared * gpu.interconnect_bytes_per_s)
+    step_seconds = -(-costing.passes // how.cfg) * (forward + gpu.fixed_seconds_per_forward)
 
     steps = costing.steps * segments
     codec = gpu.vae_seconds_per_megapixel * 1e-6 * segments
-    encoding = codec * costing.encode_ratio * (voxels if costing.encodes_all_frames else pixels)
+    encoded = voxels
+    if not costing.encodes_all_frames:
+        # Each later segment of the chain begins with the frames that it shares with the one before.
+        encoded = pixels + pixels * (plan.overlap - 1) * (plan.segments - 1) // segments
+    encoding = codec * costing.encode_ratio * encoded
     denoising = steps * step_seconds
     decoding = codec * costing.decode_ratio * voxels
     muxing = _muxing(plan)
@@ -277,7 +294,7 @@ def _denoised(costing: _Costing, plan: ClipPlan, gpu: GpuType, gpus: int) -> Est
     memory = int(costing.weights + max(activations, decode_peak))
     return Estimate(
         seconds,
-        seconds * gpus,
+        seconds + denoising * (gpus - 1),
         step_seconds,
         steps,
         memory,
@@ -294,7 +311,7 @@ def _denoised(costing: _Costing, plan: ClipPlan, gpu: GpuType, gpus: int) -> Est
 def _rendered(rendering: Rendering, plan: ClipPlan, gpu: GpuType, gpus: int) -> Estimate:
     native = plan.native
     pixels = native.width * native.height
-    megapixels = pixels * _native_frames(plan) * 1e-6
+    megapixels = pixels * plan.native_frames * 1e-6
     drawing = rendering.fixed_seconds + rendering.seconds_per_megapixel * megapixels
     muxing = _muxing(plan)
     seconds = drawing + muxing
@@ -310,11 +327,6 @@ def _rendered(rendering: Rendering, plan: ClipPlan, gpu: GpuType, gpus: int) -> 
     )
 
 
-def _native_frames(plan: ClipPlan) -> int:
-    """Frames that the model makes, chained segments sharing one frame."""
-    return plan.segments * (plan.native.num_frames - 1) + 1
-
-
 def _muxing(plan: ClipPlan) -> float:
     """Seconds of in-between frames and H.264, both on a CPU core."""
     effective = plan.effective
@@ -322,6 +334,6 @@ def _muxing(plan: ClipPlan) -> float:
     if plan.interpolation > 1:
         native = plan.native
         per_gap = FLOW_SECONDS_PER_MEGAPIXEL + BETWEEN_SECONDS_PER_MEGAPIXEL * (plan.interpolation - 1)
-        gaps = _native_frames(plan) - 1
+        gaps = plan.native_frames - 1
         seconds += per_gap * 1e-6 * native.width * native.height * gaps
     return seconds

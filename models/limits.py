@@ -118,6 +118,13 @@ class PricePerGpuSecond(Sourced):
 Price = Annotated[PricePerSecond | PricePerClip | PricePerGpuSecond, Field(discriminator="kind")]
 
 
+class Stretch(Sourced):
+    """One shot beyond the frames that the model was trained on, where somebody has made such clips."""
+
+    frames: int = Field(ge=2)
+    """The longest."""
+
+
 class Mode(Sourced):
     """One row of joint limits."""
 
@@ -131,7 +138,13 @@ class Mode(Sourced):
     price: Price | None = None
     """Price of this mode where it differs from the offer's."""
     max_segments: int = Field(default=1, ge=1)
-    """How many native lengths may be chained (last frame becomes the next photograph)."""
+    """How many native lengths may be chained: each goes on from the last frames of the one before."""
+    min_segments: int = Field(default=1, ge=1)
+    """Above 1: the row is for chains alone, and clips that fit one segment are another row's."""
+    overlap: int = Field(default=1, ge=1)
+    """Frames that neighbouring segments share; 1: the last frame becomes the next photograph."""
+    stretch: Stretch | None = None
+    """Longer shots than `length` says, which then is what the model was trained on."""
     interpolate_to: float | None = Field(default=None, gt=0)
     """Highest fps reached by in-between frames; None: no interpolation."""
     needs: tuple[Literal["last_image", "driving_video", "audio"], ...] = ()
@@ -140,6 +153,32 @@ class Mode(Sourced):
 
     @model_validator(mode="after")
     def _coherent(self) -> Mode:
+        if self.min_segments > self.max_segments:
+            raise ValueError(f"min_segments={self.min_segments} exceeds max_segments={self.max_segments}")
+        if self.overlap > 1:
+            if self.length.kind != "lattice":
+                raise ValueError(f"overlap={self.overlap} needs a length in frames (a lattice)")
+            if (self.overlap - self.length.offset) % self.length.step:
+                raise ValueError(
+                    f"overlap={self.overlap} is not {self.length.step}k+{self.length.offset}, as lengths are"
+                )
+            if self.length.min < 2 * self.overlap - 1:
+                # Each segment must bring more than it repeats, and runners then never shorten the overlap.
+                raise ValueError(
+                    f"overlap={self.overlap} needs segments of {2 * self.overlap - 1} frames or more; "
+                    f"length.min is {self.length.min}"
+                )
+        if self.stretch is not None:
+            if self.length.kind != "lattice":
+                raise ValueError("stretch needs a length in frames (a lattice)")
+            if self.stretch.frames <= self.length.max:
+                raise ValueError(
+                    f"stretch.frames={self.stretch.frames} is within length.max={self.length.max}"
+                )
+            if (self.stretch.frames - self.length.offset) % self.length.step:
+                raise ValueError(
+                    f"stretch.frames={self.stretch.frames} is not {self.length.step}k+{self.length.offset}"
+                )
         both = sorted(set(self.needs) & set(self.excludes))
         if both:
             raise ValueError(f"a mode cannot both need and exclude {both}")
@@ -157,3 +196,30 @@ class Mode(Sourced):
         if self.fps == "unknown":
             raise ValueError(f"mode {self.name}: fps is unknown; load cards through models.catalog")
         return self.fps
+
+
+class StretchedMode(Mode):
+    """A mode's `stretch` as a row of its own: one shot, longer than what the model was trained on."""
+
+    trained_frames: int
+    """Most frames that it was trained on."""
+
+
+def stretched(mode: Mode) -> StretchedMode | None:
+    """The further row of a mode that can be stretched; None of one that cannot."""
+    if mode.stretch is None or mode.length.kind != "lattice":
+        return None
+    length = mode.length.model_copy(
+        update={"min": mode.length.max + mode.length.step, "max": mode.stretch.frames}
+    )
+    fields = dict(mode) | {
+        "name": f"{mode.name}-stretched",
+        "length": length,
+        "max_segments": 1,
+        "overlap": 1,
+        "stretch": None,
+        "source": mode.stretch.source,
+        "checked_at": mode.stretch.checked_at,
+        "inferred": mode.stretch.inferred,
+    }
+    return StretchedMode.model_construct(trained_frames=mode.length.max, **fields)

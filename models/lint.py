@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel
 
 from models.card import HOSTED, Sourced
+from models.lint_degrees import unshareable
 from models.types import TaskType
 
 if TYPE_CHECKING:
@@ -214,6 +215,7 @@ def _offers(card: Card) -> Iterator[_Told]:
             yield "error", f"{at}.backend", "is local, and no weights are published"
         if offer.backend == "local" and offer.default_gpu is None:
             yield "warning", f"{at}.default_gpu", "missing; a dry run over every card leaves the offer out"
+        yield from (("error", f"{at}.degrees", told) for told in unshareable(card, offer))
         for mode in offer.modes:
             yield from _mode(card, offer, mode)
 

@@ -194,10 +194,11 @@ class ClipWish:
 class ClipPlan:
     """How an offer makes the clip: what it generates and what is done to reach the asked shape.
 
-    `native` is one generated segment; `segments` of them are chained (the joint frame is shared, so the
-    total is `segments * (native.num_frames - 1) + 1`), each frame gap is filled by `interpolation - 1`
-    in-between frames, and the result is cut to `effective`. `gave_way` says in words what differs from
-    the wish.
+    `native` is one generated segment; `segments` of them are chained (neighbours share `overlap` frames, so
+    the total is `segments * (native.num_frames - overlap) + overlap`), each frame gap is filled by
+    `interpolation - 1` in-between frames, and the result is cut to `effective`. `gave_way` says in words
+    what differs from the wish. `beyond` is how many frames of the one shot are more than the model was
+    trained on.
     """
 
     effective: Geometry
@@ -206,3 +207,10 @@ class ClipPlan:
     segments: int = 1
     interpolation: int = 1
     gave_way: tuple[str, ...] = ()
+    overlap: int = 1
+    beyond: int = 0
+
+    @property
+    def native_frames(self) -> int:
+        """Frames that the model makes, before any in-between frames and the cut."""
+        return self.segments * (self.native.num_frames - self.overlap) + self.overlap

@@ -8,7 +8,8 @@ With S picture tokens of width D, A sound tokens of width E, MLPs of F and 4 E, 
               + 28 S D^2                                         timestep of every picture token, four heads
     attention = L [4 S^2 D + 4 A^2 E + 8 S A E]
 
-A is in proportion to the frames: sound has so many tokens a second, and the clip so many frames.
+A is in proportion to the frames: sound has so many tokens a second, and the clip so many frames. GPUs that
+share a forward share the picture; the narrow stream is done by each of them.
 """
 
 from __future__ import annotations
@@ -30,13 +31,15 @@ def ltx2_work(transformer: Transformer) -> Work:
         transformer.audio_tokens_per_frame,
     )
     per_layer = 12 * width * width + 4 * width * mlp + 4 * text * width + 8 * width * sound
+    heard = layers * rate * (36 * sound * sound + 4 * text * sound)
     return Work(
         constant=float(layers * 4 * text * (width * width + sound * sound)),
         token=float(layers * per_layer + 28 * width * width),
-        frame=layers * rate * (36 * sound * sound + 4 * text * sound),
+        frame=heard,
         attention_token2=float(layers * 4 * width),
         attention_token_frame=layers * rate * 8 * sound,
         attention_frame2=layers * rate * rate * 4 * sound,
+        whole_frame=heard,
     )
 
 

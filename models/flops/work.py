@@ -16,6 +16,8 @@ class Flops:
 
     linear: float
     attention: float
+    whole: float = 0.0
+    """Of `linear`, what every GPU that shares the forward does anew."""
 
     @property
     def total(self) -> float:
@@ -32,6 +34,7 @@ class Work:
                     + attention_frame N + attention_frame2 N^2 + attention_pixel_voxel P^2 N
 
     What multiplies matrices with weights is linear, what multiplies activations with each other is attention.
+    Of it, `whole_token S + whole_frame N` is done anew by every GPU that shares the forward.
     """
 
     constant: float = 0.0
@@ -45,6 +48,8 @@ class Work:
     attention_frame: float = 0.0
     attention_frame2: float = 0.0
     attention_pixel_voxel: float = 0.0
+    whole_token: float = 0.0
+    whole_frame: float = 0.0
 
     def flops(self, tokens: int, frames: int, pixels: int) -> Flops:
         """The polynomial at one shape."""
@@ -60,7 +65,7 @@ class Work:
                 + self.attention_pixel_voxel * pixels * pixels
             )
         )
-        return Flops(linear, attention)
+        return Flops(linear, attention, self.whole_token * tokens + self.whole_frame * frames)
 
 
 @dataclass(frozen=True, slots=True)

@@ -254,3 +254,33 @@ def test_shipped_cards_hold_no_contradiction(catalog: Catalog) -> None:
     assert [finding for finding in lint(catalog, TODAY) if finding.level == "error"] == []
     # Figures of hosts age; nothing else is to be looked at again.
     assert {f.field.rsplit(".", 1)[-1] for f in lint(catalog, TODAY)} <= {"checked_at"}
+
+
+@pytest.mark.parametrize(
+    ("degrees", "transformer", "told"),
+    [
+        ([1, 2, 4], {}, None),
+        ([1, 8], {}, "8 GPUs cannot share a wan network of 4 heads and 1 passes"),
+        ([1, 3], {}, "3 GPUs cannot share"),
+        ([1, 2], {"kind": "joint"}, "2 GPUs cannot share a joint network"),
+        ([2, 1], {}, "repeat or are out of order"),
+        ([1, 2, 2], {}, "repeat or are out of order"),
+        ([1, 4], {"spatial_compression": 32}, "mode only may have 2 tokens, fewer than the GPUs"),
+    ],
+)
+def test_degrees_are_held_against_the_network(
+    sheet: Sheet, degrees: list[int], transformer: Sheet, told: str | None
+) -> None:
+    sheet["offers"][0]["degrees"] = degrees
+    sheet["cost"]["transformer"].update(transformer)
+    found = [f.message for f in _found(sheet) if f.field == "offers.local.degrees"]
+    if told is None:
+        assert found == []
+    else:
+        assert any(told in message for message in found), found
+
+
+def test_a_renderer_has_no_degrees(sheet: Sheet) -> None:
+    sheet["cost"] = {"rendering": {"seconds_per_megapixel": 1.0, "fixed_seconds": 0.0, **SOURCE}}
+    sheet["offers"][0] |= {"degrees": [1, 2], "sampling": None}
+    assert any("no denoiser of ours" in finding.message for finding in _found(sheet))

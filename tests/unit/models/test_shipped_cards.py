@@ -26,6 +26,7 @@ from models.card import (
 from models.catalog import Catalog, load_catalog
 from models.cost import estimate, price_of, usd
 from models.gpus import load_gpus
+from models.sharding import degrees
 from models.types import CameraMove, ClipPlan, Fit, Framing, Geometry, TaskType
 
 ROOT = Path(__file__).parents[3]
@@ -160,15 +161,13 @@ def test_what_runs_here_says_what_it_is_made_of(card: Card, offer: Offer) -> Non
 
 
 @each_local_offer
-def test_degrees_divide_the_heads(card: Card, offer: Offer) -> None:
-    """Ulysses gives each GPU whole heads."""
-    assert offer.degrees[0] == 1
+def test_degrees_are_those_that_the_network_can_be_shared_by(card: Card, offer: Offer) -> None:
     assert card.cost is not None
     shape = card.cost.transformer
-    if shape is None or shape.heads is None:
+    if shape is None or offer.sampling is None:
         assert offer.degrees == (1,)
         return
-    assert all(shape.heads % degree == 0 for degree in offer.degrees)
+    assert offer.degrees == degrees(shape, offer.sampling.passes_per_step)
 
 
 @each_local_mode
