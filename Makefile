@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers demo serve check lint types contracts unit test bench clean
+.PHONY: help setup servers demo demo-gang serve check lint types contracts unit test bench clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ servers: ## Install PostgreSQL (the tests start their own private server)
 demo: setup ## Start everything, send a photograph, show the clip and the reasons
 	@$(BIN)/python -m examples.demo
 
+demo-gang: setup ## Three clips share a gang of four CPU ranks: pauses and degree changes in their histories
+	@$(BIN)/python -m examples.demo_gang
+
 serve: setup ## Run the whole stack on this machine
 	@$(BIN)/i2v serve
 
@@ -48,7 +51,8 @@ unit: setup
 check: lint types contracts unit ## Fast: lint, types, import contracts, unit tests
 
 test: setup servers lint types contracts ## Everything: also real Ray, PostgreSQL and the OpenAI client
-	@$(BIN)/pytest tests
+	@$(BIN)/pytest tests/unit tests/integration tests/gpu -q -n logical --dist loadfile
+	@$(BIN)/pytest tests/e2e
 
 bench: setup servers ## Measure, with a peer in the same run; JSON in benchmarks/results
 	@$(BIN)/python -m benchmarks

@@ -1,53 +1,45 @@
-"""One attempt on a gang: the ranks' events go to the job store, its outcome is written under its fence."""
+"""One attempt on a gang: its events go to the job store, its state to the media store, then its outcome.
+
+Everything is written under the attempt's fence.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import math
+import shutil
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
-from deployments.ranks import ClipTask, Event, Ranks, error_json
+from deployments.checkpoints import CheckpointFiles, fetch_checkpoint
+from deployments.clip_run import ClipTimes, Work
+from deployments.executor import Executor
+from deployments.pace import Pace
+from deployments.ranks import ClipTask, Event, error_json
+from deployments.told import Told
 from models.errors import (
     Cancelled,
+    CheckpointUnusable,
+    ConfigError,
     Disposition,
     I2VError,
     MediaUnavailable,
-    OutOfMemory,
-    RankLost,
     RunnerError,
     StaleFence,
-    Stalled,
     StoreUnavailable,
 )
-from router.jobs.records import Attempt, Job, Observation, Progress
+from models.runners.base import Place
+from policies.fairness import BANDS
+from router.fleet import band
+from router.jobs.records import Attempt, Checkpoint, Job, Observation
 from router.jobs.store import JobStore
 from router.media import MediaStore
 
 log = logging.getLogger("i2v.attempt")
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How often and how long, in seconds."""
-
-    beat_s: float = 0.5
-    """Progress and cancel flag twice a second: a cancel is seen within one step or half a second."""
-    worker_beat_s: float = 2.0
-    """Five beats fit into the ten seconds after which a worker counts as gone."""
-    stall_floor_s: float = 120.0
-    """Between stages no watchdog is faster than this: first steps compile kernels and load codecs."""
-    step_floor_s: float = 60.0
-    """Between steps none is faster than this: a preview picture may wait for an object store. Our choice."""
-    stall_factor: float = 3.0
-    """Silence longer than three predicted steps (where none are counted, three predicted runs of the clip) is
-    a stall: self-hosted runs vary by 5 %."""
-    outcome_s: float = 300.0
-    """How long a finished clip waits for a store that is away. The fence, not the lease, tells whether it is
-    still wanted."""
-    retry_s: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +52,8 @@ class Terms:
     usd_per_gpu_s: float
     lease_s: float
     retain_s: float
+    times: Callable[[Attempt], ClipTimes]
+    """What the parts of an attempt's clip should take here."""
     also: tuple[str, ...] = ()
     """Offers of the same card that run on these weights too, with an adapter laid over them."""
 
@@ -74,114 +68,185 @@ class AttemptRun:
 
     store: JobStore
     media: MediaStore
-    ranks: Ranks
+    executor: Executor
     terms: Terms
     pace: Pace
     job: Job
     attempt: Attempt
+    folder: Path
+    """The clip's state on this machine; removed when the attempt is over."""
 
-    async def see_through(self) -> str | None:
-        """Make the clip. Returns why the ranks must be rebuilt before they make another, if they must."""
-        began = time.monotonic()
+    async def see_through(self) -> None:
+        """Make the clip, or hand it back when the gang drains."""
         try:
-            task = clip_task(self.job, self.attempt)
-        except (KeyError, TypeError, ValueError) as error:
+            await self._see_through()
+        finally:
+            await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
+
+    async def _see_through(self) -> None:
+        try:
+            task = replace(clip_task(self.job, self.attempt), folder=str(self.folder))
+            times = self.terms.times(self.attempt)
+        except (KeyError, TypeError, ValueError, ConfigError) as error:
             log.exception("job %s cannot be read", self.job.id)
             unreadable = I2VError(f"the stored request cannot be read: {type(error).__name__}: {error}")
             await self.give_up(error_json(unreadable), 0.0)
-            return None
+            return
+        place = await self._fetched()
+        files = CheckpointFiles(
+            self.media, self.job.id, self.attempt.fence, self._resumable().files if place else {}
+        )
+        work = Work(
+            task,
+            times,
+            due=self._due(),
+            band=BANDS[band(self.job.priority)],
+            tenant=self.job.tenant,
+            place=place,
+            stepped=self.executor.stepped,
+        )
         try:
-            last = await self._follow(task)
+            last = await self._follow(work, files)
         except StaleFence:
             log.info("attempt %s of %s is overtaken; its work is dropped", self.attempt.fence, self.job.id)
-            return None
-        except (RankLost, Stalled) as error:
-            await self.give_up(error_json(error), time.monotonic() - began)
-            return error.message
+            return
         except Exception as error:
             log.exception("attempt %s of %s failed in an undeclared way", self.attempt.fence, self.job.id)
-            failure = RunnerError(f"{type(error).__name__}: {error}")
-            await self.give_up(error_json(failure), time.monotonic() - began)
-            return "the ranks may still be at work on a clip that nobody follows"
-        seconds = time.monotonic() - began
-        if last["type"] == "error":
-            await self.give_up(last["error"], seconds)
-            return (
-                "out of memory: the ranks are recycled" if last["error"]["code"] == OutOfMemory.code else None
+            await self.give_up(error_json(RunnerError(f"{type(error).__name__}: {error}")), 0.0)
+            return
+        if last["type"] == "paused":
+            await self._hand_back(last)
+        elif last["type"] == "error":
+            await self.give_up(last["error"], last["gpu_seconds"])
+        else:
+            await self._publish(last)
+
+    def _due(self) -> float:
+        """When the clip was promised, on the executor's clock; what was not promised is due at no time."""
+        if self.job.request.get("deadline_s") is None:
+            return math.inf
+        return self.executor.clock() + self.job.due_at - time.time()
+
+    # --- where an earlier attempt stopped ---------------------------------------------------------
+
+    def _resumable(self) -> Checkpoint:
+        checkpoint = self.job.checkpoint
+        if checkpoint is None:
+            raise CheckpointUnusable("the job has no checkpoint")
+        if (checkpoint.model, checkpoint.offer) != (self.terms.model, self.attempt.offer):
+            raise CheckpointUnusable(f"it was made by {checkpoint.model}/{checkpoint.offer}")
+        return checkpoint
+
+    async def _fetched(self) -> Place | None:
+        """Where the clip goes on; None when it begins. A checkpoint that cannot be had costs no attempt."""
+        if self.job.checkpoint is None or not self.executor.stepped:
+            return None
+        try:
+            checkpoint = self._resumable()
+            await asyncio.to_thread(fetch_checkpoint, self.media, checkpoint.files, self.folder)
+            return Place(**checkpoint.place)
+        except (I2VError, TypeError, OSError) as error:
+            log.warning("job %s begins anew: %s", self.job.id, error)
+            await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
+            return None
+
+    async def _keep(self, files: CheckpointFiles, place: Place) -> bool:
+        """Copy the saved state to the media store; False when that must be tried again."""
+        try:
+            keys = await asyncio.to_thread(files.store, self.folder)
+            checkpoint = Checkpoint(self.terms.model, self.attempt.offer, keys, asdict(place))
+            await self.store.keep_checkpoint(self.job.id, self.attempt.fence, checkpoint)
+        except (CheckpointUnusable, MediaUnavailable, StoreUnavailable, FileNotFoundError) as error:
+            log.warning("the checkpoint of %s waits: %s", self.job.id, error)
+            return False
+        return True
+
+    async def _hand_back(self, last: Event) -> None:
+        job_id, fence = self.job.id, self.attempt.fence
+        with contextlib.suppress(StaleFence):
+            await self._write(
+                lambda: self.store.hand_back(
+                    job_id, fence, reason="the worker drains", gpu_seconds=last["gpu_seconds"]
+                )
             )
-        await self._publish(last, seconds)
-        return None
 
     # --- while it runs ----------------------------------------------------------------------------
 
-    async def _follow(self, task: ClipTask) -> Event:
-        """Pass the ranks' events on to the store until their last word, which is returned.
+    async def _follow(self, work: Work, files: CheckpointFiles) -> Event:
+        """Pass the executor's events on to the store until the last word, which is returned.
 
         Raises:
-            StaleFence: a later attempt exists; the ranks were stopped and are free again.
-            RankLost: a rank died.
-            Stalled: the ranks said nothing for too long.
+            StaleFence: a later attempt exists; the clip was stopped and the ranks are free of it.
         """
-        predicted = float(self.attempt.decision["predicted"]["seconds"])
-        began = heard = time.monotonic()
-        beaten = float("-inf")
-        progress: Progress | None = None
-        overtaken: StaleFence | None = None
-        stopping = False
-        events = self.ranks.generate(task)
+        told = Told()
+        events = self.executor.generate(work)
         pending = asyncio.ensure_future(_next(events))
+        keeping: asyncio.Task[bool] | None = None
         try:
             while True:
                 await asyncio.wait({pending}, timeout=self.pace.beat_s)
-                now = time.monotonic()
                 if pending.done():
                     event = pending.result()
                     if event["type"] != "progress":
-                        if overtaken is not None:
+                        if told.overtaken is not None:
                             await self._drop(event)
-                            raise overtaken
+                            raise told.overtaken
+                        if event["type"] == "paused" and event["saved"] is not None:
+                            await self._keep(files, event["saved"])
                         return event
-                    heard = now
-                    progress = _progress(event, predicted, now - began)
+                    told.hear(event)
+                    if told.anew is not None:
+                        await self._forget_checkpoint()
+                        told.anew = None
                     pending = asyncio.ensure_future(_next(events))
-                if now - heard > patience_s(self.pace, predicted, progress):
-                    raise Stalled(_silence(now - heard, predicted, progress))
-                if now - beaten < self.pace.beat_s:
-                    continue
-                beaten = now
-                if overtaken is None:
-                    try:
-                        stopping = await self._beat(progress) or stopping
-                    except StaleFence as error:
-                        overtaken, stopping = error, True
-                if stopping:
+                if keeping is not None and keeping.done():
+                    told.kept = told.keeping if keeping.result() else told.kept
+                    keeping = None
+                if keeping is None and told.worth_keeping(self.pace.checkpoint_s):
+                    keeping = asyncio.create_task(self._keep(files, told.keep()), name="checkpoint")
+                if told.due(self.pace.beat_s):
+                    await self._beat(told)
+                if told.stopping:
                     # Again with every beat: a rank that had not begun when first asked did not hear it.
-                    await self.ranks.cancel(task)
+                    await self.executor.cancel(work.task)
         finally:
             pending.cancel()
-            await asyncio.gather(pending, return_exceptions=True)
+            await asyncio.gather(pending, *([] if keeping is None else [keeping]), return_exceptions=True)
             await events.aclose()
 
-    async def _beat(self, progress: Progress | None) -> bool:
-        """Renew the lease; True when the clip was cancelled. A store away for a moment does not stop it."""
+    async def _beat(self, told: Told) -> None:
+        """Renew the lease and see the cancel flag. A store away for a moment does not stop the clip."""
+        if told.overtaken is not None:
+            return
+        progress = told.beaten()
         try:
             beat = await self.store.beat(self.job.id, self.attempt.fence, self.terms.lease_s, progress)
         except StoreUnavailable as error:
             log.warning("heartbeat of %s missed: %s", self.job.id, error)
-            return False
-        return beat.cancel
+        except StaleFence as error:
+            told.overtaken, told.stopping = error, True
+        else:
+            told.stopping = told.stopping or beat.cancel
+
+    async def _forget_checkpoint(self) -> None:
+        try:
+            await self.store.drop_checkpoint(self.job.id, self.attempt.fence)
+        except StoreUnavailable as error:
+            log.warning("the useless checkpoint of %s stays for now: %s", self.job.id, error)
+        except StaleFence:
+            return  # the next beat finds out
 
     # --- the outcome ------------------------------------------------------------------------------
 
-    async def _publish(self, last: Event, seconds: float) -> None:
+    async def _publish(self, last: Event) -> None:
         terms, predicted = self.terms, self.attempt.decision["predicted"]
-        gpu_seconds = seconds * self.attempt.gpus
+        gpu_seconds = last["gpu_seconds"]
         usage = {
             "gpu_seconds": round(gpu_seconds, 3),
             "usd": round(gpu_seconds * terms.usd_per_gpu_s, 6),
             "predicted_seconds": predicted["seconds"],
             "predicted_usd": predicted["usd"],
-            "actual_seconds": round(seconds, 3),
+            "actual_seconds": round(last["run_seconds"], 3),
         }
         result = {
             "media": last["media"],
@@ -191,10 +256,14 @@ class AttemptRun:
             "served_model": terms.model,
             "offer": self.attempt.offer,
         }
-        # The fit is of the formula's own word, which the calibrated prediction is a multiple of.
-        formula_s = float(predicted["seconds"]) / float(self.attempt.decision.get("speed", 1.0))
+        # The fit is of the formula's own word on the work as it was done: on so many GPUs, for so many steps.
         observation = Observation(
-            terms.model, self.attempt.offer, terms.gpu, self.attempt.gpus, formula_s, seconds
+            terms.model,
+            self.attempt.offer,
+            terms.gpu,
+            self.attempt.gpus,
+            last["worked_s"],
+            last["run_seconds"],
         )
         try:
             await self._write(
@@ -212,12 +281,11 @@ class AttemptRun:
             log.info("result of %s under fence %s is too late", self.job.id, self.attempt.fence)
             await self._drop(last)
         except Cancelled as error:
-            await self.give_up(error_json(error), seconds)
+            await self.give_up(error_json(error), gpu_seconds)
             await self._drop(last)
 
-    async def give_up(self, error: Event, seconds: float) -> None:
-        """Write that the attempt failed (or was cancelled) after `seconds`."""
-        gpu_seconds = seconds * self.attempt.gpus
+    async def give_up(self, error: Event, gpu_seconds: float) -> None:
+        """Write that the attempt failed (or was cancelled) after so much work."""
         shown = {key: error.get(key) for key in ("code", "message", "param")}
         job_id, fence = self.job.id, self.attempt.fence
         with contextlib.suppress(StaleFence):
@@ -264,24 +332,6 @@ class AttemptRun:
             log.warning("media of a dropped clip stay: %s", error)
 
 
-def patience_s(pace: Pace, predicted_s: float, progress: Progress | None) -> float:
-    """How long the ranks may be silent after they said `progress` last.
-
-    Inside a loop of steps, `stall_factor` predicted steps: the whole clip's time over their number, which is
-    more than one takes. Elsewhere as many predicted runs of the clip.
-    """
-    if progress is None or not 0 < progress.step < progress.steps:
-        return max(pace.stall_floor_s, pace.stall_factor * predicted_s)
-    return max(pace.step_floor_s, pace.stall_factor * predicted_s / progress.steps)
-
-
-def _silence(seconds: float, predicted_s: float, progress: Progress | None) -> str:
-    where = "before the first step" if progress is None else f"in {progress.stage}"
-    if progress is not None and progress.steps:
-        where += f" after step {progress.step} of {progress.steps}"
-    return f"silent for {seconds:.0f} s {where}; the whole clip was predicted at {predicted_s:.0f} s"
-
-
 def clip_task(job: Job, attempt: Attempt) -> ClipTask:
     """What the ranks are asked for.
 
@@ -311,14 +361,4 @@ def clip_task(job: Job, attempt: Attempt) -> ClipTask:
 async def _next(events: AsyncGenerator[Event, None]) -> Event:
     async for event in events:
         return event
-    raise RankLost("the rank's stream ended without an outcome")
-
-
-def _progress(event: Event, predicted: float, elapsed: float) -> Progress:
-    return Progress(
-        stage=event["stage"],
-        step=event["step"],
-        steps=event["steps"],
-        eta_seconds=max(0.0, predicted - elapsed),
-        preview_key=event["preview_key"],
-    )
+    raise RunnerError("the executor's events ended without an outcome")

@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from ray.serve.schema import ServeDeploySchema
 
+from deployments.model_apps import check_model_apps
 from models.errors import ConfigError
 
 _FREE_FORM = {"args", "runtime_env", "user_config", "resources", "label_selector", "policy_kwargs", "labels"}
@@ -107,14 +108,19 @@ def overlay(document: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, 
 
 
 def validate(document: Mapping[str, Any], origin: str = "serve_config.yaml") -> ServeDeploySchema:
-    """Check every key, then let Ray check every value. Raises `ConfigError` with all faults named."""
+    """Check every key, let Ray check every value, then what a gang needs of its application.
+
+    Raises `ConfigError` with all faults named.
+    """
     if unknown := unknown_keys(document, ServeDeploySchema):
         raise ConfigError(f"{origin}: unknown keys {', '.join(unknown)}", param=unknown[0])
     try:
-        return ServeDeploySchema.model_validate(dict(document))
+        config = ServeDeploySchema.model_validate(dict(document))
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigError(f"{origin}: {faults}", param=str(error.errors()[0]["loc"][0])) from error
+    check_model_apps(config, origin)
+    return config
 
 
 def load_serve_config(path: Path, *overlays: Path) -> ServeDeploySchema:

@@ -1,8 +1,8 @@
-"""The coordinator of a gang: takes one job at a time under a fence, keeps its worker's row, mends its ranks.
+"""The coordinator of a gang: takes jobs under their fences, keeps its worker's row, mends its ranks.
 
 It guards its GPUs itself (Serve frees a request slot when a caller goes away, the GPU is busy all the same)
-and answers its caller only whether it took the job: every result goes to the store. Nothing here knows Ray;
-`deployments.model` puts it into a Serve replica.
+and answers its caller only whether it took the job: every result goes to the store. Which clip runs when is
+the executor's business. Nothing here knows Ray; `deployments.model` puts it into a Serve replica.
 """
 
 from __future__ import annotations
@@ -10,14 +10,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from deployments.attempt import AttemptRun, Pace, Terms
+from deployments.attempt import AttemptRun, Terms
+from deployments.executor import Executor
+from deployments.pace import Pace
 from deployments.ranks import Ranks
 from models.errors import I2VError, JobNotFound, MediaUnavailable, RankLost, StaleFence, StoreUnavailable
+from policies.gang import GangPolicy
 from router.jobs.records import Attempt, Job, Worker
 from router.jobs.store import JobStore
 from router.launching import Taken
@@ -34,7 +39,7 @@ class WrongWorker(Exception):
 
 
 class Coordinator:
-    """One worker: a gang, the lock around it, and its row in the job store."""
+    """One worker: a gang, the clips on it, and its row in the job store."""
 
     def __init__(
         self,
@@ -43,16 +48,33 @@ class Coordinator:
         store: JobStore,
         media: MediaStore,
         ranks: Ranks,
+        policy: GangPolicy,
         terms: Terms,
+        scratch: Path,
         pace: Pace | None = None,
     ) -> None:
+        """Nothing starts before `open`.
+
+        Args:
+            worker: Its row; `slots` clips are held at once.
+            store: The job store.
+            media: The media store.
+            ranks: The gang.
+            policy: Decides which clips run.
+            terms: What the worker runs, and how it is leased and priced.
+            scratch: Directory of this worker alone, for the clips' states; memory where there is some.
+            pace: Periods and time-outs.
+        """
         self._worker = replace(worker, state="starting")
         self._store = store
         self._media = media
         self._ranks = ranks
         self._terms = terms
+        self._scratch = scratch
         self._pace = pace or Pace()
-        self._busy = asyncio.Lock()
+        self._slots = asyncio.Semaphore(worker.slots)
+        self._executor = Executor(ranks, policy, pace=self._pace, rebuild=self._rebuild)
+        self._leaving = False
         self._takes: set[asyncio.Task[Taken]] = set()
         self._reason = ""
         self._beating: asyncio.Task[None] | None = None
@@ -77,13 +99,16 @@ class Coordinator:
         self._watching = asyncio.create_task(self._watch_for_ever(), name="rank watch")
 
     async def close(self) -> None:
-        """Finish what was taken, then leave: for a replica that is told to go."""
+        """Finish or hand back what was taken, then leave: for a replica that is told to go."""
+        self._leaving = True
+        self._executor.drain()
         while self._takes:
             await asyncio.wait(self._takes)
         for task in (self._beating, self._watching):
             if task is not None:
                 task.cancel()
         self._ranks.kill()
+        await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
         try:
             await self._store.deregister(self._worker.id)
         except StoreUnavailable as error:
@@ -93,10 +118,13 @@ class Coordinator:
         """Raise when only a new replica can help.
 
         Raises:
-            RankLost: the ranks could not be rebuilt, or the worker's heartbeat or watch has ended.
+            RankLost: the ranks could not be rebuilt, the clips cannot be scheduled, or the worker's heartbeat
+                or watch has ended.
         """
         if self.state == "lost":
             raise RankLost(self._reason)
+        if self._executor.fault:
+            raise RankLost(self._executor.fault)
         for task in (self._beating, self._watching):
             if task is not None and task.done():
                 raise RankLost(f"the {task.get_name()} has ended")
@@ -112,14 +140,9 @@ class Coordinator:
     # --- one job ----------------------------------------------------------------------------------
 
     async def _take(self, job_id: str, fence: int) -> Taken:
-        async with self._busy:
-            if self.state == "lost":
-                return Taken(taken=False, reason=self._reason)
-            if self._ranks.failure is not None:
-                # Another replica of the pool may have the weights: the job is given back, untouched.
-                failure = self._ranks.failure
-                told = f"{failure['code']}: {failure['message']}"
-                return Taken(taken=False, reason=told, elsewhere=True)
+        async with self._slots:
+            if (unable := self._unable()) is not None:
+                return unable
             try:
                 job, attempts = await self._start(job_id, fence)
             except (StaleFence, JobNotFound):
@@ -128,13 +151,33 @@ class Coordinator:
                 return Taken(taken=False, reason=str(error))
             except StoreUnavailable as error:
                 return Taken(taken=False, reason=f"the job could not be begun: {error.message}")
-            attempt = attempts[fence]
             await self._sweep(job.id, attempts.values(), fence)
-            run = AttemptRun(self._store, self._media, self._ranks, self._terms, self._pace, job, attempt)
-            fault = await run.see_through()
-            if fault is not None:
-                await self._rebuild(fault)
+            await AttemptRun(
+                self._store,
+                self._media,
+                self._executor,
+                self._terms,
+                self._pace,
+                job,
+                attempts[fence],
+                self._scratch / f"{job.id}-{fence}",
+            ).see_through()
+            # The slot is not free before the ranks are well again.
+            await self._executor.settled()
             return Taken(taken=True)
+
+    def _unable(self) -> Taken | None:
+        """Why no job can be taken now, if none can."""
+        if self._leaving:
+            return Taken(taken=False, reason="this replica drains", elsewhere=True)
+        if self.state == "lost":
+            return Taken(taken=False, reason=self._reason)
+        if self._ranks.failure is not None:
+            # Another replica of the pool may have the weights: the job is given back, untouched.
+            failure = self._ranks.failure
+            told = f"{failure['code']}: {failure['message']}"
+            return Taken(taken=False, reason=told, elsewhere=True)
+        return None
 
     async def _start(self, job_id: str, fence: int) -> tuple[Job, Mapping[int, Attempt]]:
         """Begin, and again while the store is away, for as long as the lease may last.
@@ -173,15 +216,16 @@ class Coordinator:
 
     # --- ranks ------------------------------------------------------------------------------------
 
-    async def _rebuild(self, reason: str) -> None:
+    async def _rebuild(self, reason: str) -> bool:
         """New ranks in the same bundles (measured 4 s against 9 s for a new replica); twice, then give up."""
         log.warning("ranks are rebuilt: %s", reason)
         self._become("rebuilding", reason)
         await self._tell()
-        self._ranks.kill()
-        if not await self._spawn():
+        mended = await self._spawn()
+        if not mended:
             self._become("lost", self._reason)
         await self._tell()
+        return mended
 
     async def _spawn(self) -> bool:
         """Start the ranks and say what that makes of the worker; False when they cannot be started."""
@@ -197,15 +241,12 @@ class Coordinator:
         return False
 
     async def _watch_for_ever(self) -> None:
-        """Rebuild ranks that die between clips, so that no job's attempt is spent on finding out."""
+        """Rebuild ranks that die between clips, so that no job's time is spent on finding out."""
         while True:
             await asyncio.sleep(self._pace.worker_beat_s)
-            if self.state != "ready" or self._busy.locked() or await self._ranks.alive():
+            if self.state != "ready" or not self._executor.idle or await self._ranks.alive():
                 continue
-            async with self._busy:
-                # A job may have come first, and found out by itself.
-                if self.state == "ready" and not await self._ranks.alive():
-                    await self._rebuild("a rank died between clips")
+            self._executor.mend("a rank died between clips")
 
     # --- the worker's row -------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from deployments.ranks import ClipTask, Event, error_json
+from deployments.ranks import ClipTask, Event, Quantum, Report, error_json
 from models.errors import Cancelled, I2VError, RankLost
 from router.media import MediaStore, clip_key
 
@@ -34,11 +34,13 @@ class Scene:
 
 
 class ScriptedRanks:
-    """A `deployments.ranks.Ranks` that plays scenes; after the last one every clip is simply made."""
+    """A `deployments.ranks.Ranks` that makes whole clips by scenes; after the last one they are just made."""
 
     def __init__(self, media: MediaStore, *scenes: Scene) -> None:
         self.media = media
         self.scenes = deque(scenes)
+        self.size = 1
+        self.stepped = False
         self.failure: dict[str, Any] | None = None
         self.facts: dict[str, Any] = {"load_seconds": 0.5}
         self.spawns: deque[I2VError | None] = deque()
@@ -51,8 +53,9 @@ class ScriptedRanks:
         """Every clip asked for, in order."""
         self.at_work = 0
         self.most_at_work = 0
-        self.cancelled: set[tuple[str, int]] = set()
+        self.cancelled: set[str] = set()
         self._word = asyncio.Condition()
+        self._gone = asyncio.Event()
 
     async def spawn(self) -> None:
         """Start the ranks, or fail as scripted."""
@@ -61,22 +64,24 @@ class ScriptedRanks:
         if error is not None:
             raise error
         self.dead = False
+        self._gone = asyncio.Event()
 
     def kill(self) -> None:
-        """End the ranks."""
+        """End the ranks, and whatever they were asked."""
         self.killed += 1
+        self._gone.set()
 
-    async def cancel(self, task: ClipTask) -> None:
+    async def cancel(self, task: ClipTask, rank: int) -> None:
         """Raise the clip's flag."""
         async with self._word:
-            self.cancelled.add((task.job_id, task.fence))
+            self.cancelled.add(task.name)
             self._word.notify_all()
 
     async def alive(self) -> bool:
         """False when a rank died, as scripted."""
         return not self.dead
 
-    async def generate(self, task: ClipTask) -> AsyncGenerator[Event, None]:
+    async def whole(self, task: ClipTask, rank: int) -> AsyncGenerator[Event, None]:
         """Play the next scene on this clip."""
         self.tasks.append(task)
         scene = self.scenes.popleft() if self.scenes else Scene()
@@ -88,31 +93,52 @@ class ScriptedRanks:
         finally:
             self.at_work -= 1
 
+    async def begin(self, task: ClipTask, rank: int) -> Report:
+        """Not for clips that are made as a whole."""
+        raise RankLost("these ranks do not step")
+
+    async def advance(self, task: ClipTask, quantum: Quantum) -> Report:
+        """Not for clips that are made as a whole."""
+        raise RankLost("these ranks do not step")
+
+    async def save(self, task: ClipTask, rank: int) -> Report:
+        """Not for clips that are made as a whole."""
+        raise RankLost("these ranks do not step")
+
+    async def turn(self, task: ClipTask, rank: int, *, resume: bool) -> Report:
+        """Not for clips that are made as a whole."""
+        raise RankLost("these ranks do not step")
+
+    def finish(self, task: ClipTask, rank: int, *, resume: bool) -> AsyncGenerator[Event, None]:
+        """Not for clips that are made as a whole."""
+        raise RankLost("these ranks do not step")
+
+    async def close(self, task: ClipTask, ranks: frozenset[int]) -> None:
+        """Nothing is held."""
+
     async def _play(self, scene: Scene, task: ClipTask) -> AsyncGenerator[Event, None]:
         for step in range(1, scene.steps + 1):
-            yield {
-                "type": "progress",
-                "stage": "denoising",
-                "step": step,
-                "steps": scene.steps,
-                "preview_key": None,
-            }
+            yield progress_event(step, scene.steps)
             scene.begun.set()
             if scene.stops_at == step:
-                await asyncio.Event().wait()
+                await self._until_killed()
             if scene.waits:
                 await self._wait(scene, task)
             if self._stopped(scene, task):
                 yield {"type": "error", "error": error_json(Cancelled("cancelled at a step boundary"))}
                 return
         if scene.ending == "silent":
-            await asyncio.Event().wait()
+            await self._until_killed()
         if scene.ending == "dies":
             raise RankLost("rank 0 died, as scripted")
         if scene.ending == "error" and scene.error is not None:
             yield {"type": "error", "error": error_json(scene.error)}
         elif scene.ending == "done":
-            yield self._done(task)
+            yield done_event(self.media, task)
+
+    async def _until_killed(self) -> None:
+        await self._gone.wait()
+        raise RankLost("the ranks were ended")
 
     async def _wait(self, scene: Scene, task: ClipTask) -> None:
         """Until the scene is released or its clip is cancelled."""
@@ -129,24 +155,31 @@ class ScriptedRanks:
             await self._word.wait_for(lambda: self._stopped(scene, task))
 
     def _stopped(self, scene: Scene, task: ClipTask) -> bool:
-        return not scene.deaf and (task.job_id, task.fence) in self.cancelled
+        return not scene.deaf and task.name in self.cancelled
 
-    def _done(self, task: ClipTask) -> Event:
-        content = f"clip of {task.job_id} under fence {task.fence}".encode()
-        key = clip_key(task.job_id, task.fence, "video")
-        self.media.put_bytes(key, content, "video/mp4")
-        return {
-            "type": "done",
-            "media": {
-                "video": {
-                    "key": key,
-                    "bytes": len(content),
-                    "sha256": hashlib.sha256(content).hexdigest(),
-                    "content_type": "video/mp4",
-                }
-            },
-            "notes": [],
-            "stages": {"denoising": 0.1},
-            "seconds": 0.1,
-            "geometry": {"width": 64, "height": 64, "num_frames": 8, "fps": 8.0, "seconds": 1.0},
-        }
+
+def progress_event(step: int, steps: int) -> Event:
+    """A step of denoising."""
+    return {"type": "progress", "stage": "denoising", "step": step, "steps": steps, "preview_key": None}
+
+
+def done_event(media: MediaStore, task: ClipTask) -> Event:
+    """The last word of a clip, whose media are stored."""
+    content = f"clip of {task.job_id} under fence {task.fence}".encode()
+    key = clip_key(task.job_id, task.fence, "video")
+    media.put_bytes(key, content, "video/mp4")
+    return {
+        "type": "done",
+        "media": {
+            "video": {
+                "key": key,
+                "bytes": len(content),
+                "sha256": hashlib.sha256(content).hexdigest(),
+                "content_type": "video/mp4",
+            }
+        },
+        "notes": [],
+        "stages": {"denoising": 0.1},
+        "seconds": 0.1,
+        "geometry": {"width": 64, "height": 64, "num_frames": 8, "fps": 8.0, "seconds": 1.0},
+    }

@@ -49,6 +49,8 @@ RAY_ENVIRONMENT: Mapping[str, str] = {
 }
 LOGICAL_CPUS = 8
 """What the small bundles of the local overlay need; a laptop's two cores share them."""
+TINY_PROFILES = frozenset({"local", "gang"})
+"""Profiles whose overlay runs the tiny random-weight Wan."""
 POLL_S = 0.2
 OBJECT_STORE_BYTES = 200 * 2**20
 """Bytes travel through the media store, so Ray's object store stays small."""
@@ -223,7 +225,7 @@ def _prepare_environment(options: LocalOptions) -> None:
     for name, given in (("I2V_CARDS", settings.cards), ("I2V_MODELS", settings.models)):
         if given is not None:
             os.environ[name] = str(given.resolve())
-    if options.profile == "local":
+    if options.profile in TINY_PROFILES:
         _prepare_tiny_model(home)
 
 

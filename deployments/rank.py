@@ -1,8 +1,11 @@
-"""The process that holds one GPU: weights in memory, one clip at a time, told what to do by its coordinator.
+"""The process that holds one GPU: weights in memory, one thing at a time, told what to do by its coordinator.
 
 A rank knows nothing of jobs' states, leases or fences. It reads the photograph from the media store, runs the
-runner, encodes while frames arrive, writes the clip to the media store and says what happened as a stream of
-small dictionaries. Bytes never travel through Ray.
+runner, encodes while frames arrive, writes the clip to the media store and says what happened in small
+dictionaries. Bytes never travel through Ray: ranks of one gang hand a clip on through its folder.
+
+All work is done by one thread of the process, whoever asks: process groups, and clips that stand between two
+steps, belong to it.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from io import BytesIO
 from pathlib import Path
@@ -24,21 +29,16 @@ from typing import TYPE_CHECKING, Any, cast
 import ray
 from PIL import Image
 
-from deployments.ranks import ClipTask, Event, error_json
+from deployments.deliver import deliver
+from deployments.monitor import Monitor
+from deployments.ranks import ClipTask, Event, Quantum, Report, error_json
 from models.catalog import load_catalog
-from models.errors import (
-    Cancelled,
-    CheckpointMissing,
-    I2VError,
-    MediaUnavailable,
-    OutOfMemory,
-    RunnerError,
-)
-from models.runners.base import Runner, RunnerFactory, RunRequest, Stage
-from models.runners.encode import Encoded, encode_clip
+from models.errors import CheckpointMissing, I2VError, OutOfMemory, RankLost, RunnerError
+from models.runners.base import OpenClip, Runner, RunnerFactory, RunRequest, Stage, SteppedRunner
+from models.runners.crew import Crew
 from models.types import CameraMove, Intensity
 from policies.render import plan_from_json
-from router.media import MediaStore, clip_key, preview_key
+from router.media import MediaStore, preview_key
 from router.settings import Settings
 
 if TYPE_CHECKING:
@@ -46,13 +46,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("i2v.rank")
 
-PROGRESS_EVERY_S = 0.2
-"""A faster stream would only be thrown away: the coordinator writes progress twice a second."""
-PREVIEW_EVERY_S = 2.0
-"""One preview picture per two seconds is as often as a person can tell them apart in a thumbnail."""
 PREVIEW_SIDE = 384
-SIGN_OF_LIFE_S = 5.0
-"""Frames that are written without a word from the runner are a sign of life to the coordinator's watchdog."""
+COLLECTIVE_TIMEOUT_S = 300.0
+"""No collective waits longer for a rank that does not come. The coordinator's watchdog, which knows what a
+step should take, is faster; this one ends ranks whose coordinator is gone."""
+ADDRESS = "127.0.0.1"
+"""The ranks of a gang live on one node."""
 
 
 def runner_factory(name: str) -> RunnerFactory:
@@ -69,88 +68,44 @@ def runner_factory(name: str) -> RunnerFactory:
     return cast("RunnerFactory", module.load)
 
 
-class _Monitor:
-    """Turns a runner's reports into events and its cancel flag into an exception."""
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A rank's place in its gang.
 
-    def __init__(
-        self, emit: Callable[[Event], None], cancel: threading.Event, publish: Callable[[Frame], str]
-    ) -> None:
-        self._emit, self._cancel, self._publish = emit, cancel, publish
-        self._stage = Stage.LOADING
-        self._place = (0, 0)
-        self._last = 0.0
-        self._last_preview = time.monotonic()
-        self._preview: str | None = None
-        self.stages: dict[str, float] = {}
-        self._entered = time.monotonic()
+    Attributes:
+        rank: Which one it is, from 0.
+        size: Ranks of the gang.
+        port: Where they meet; 0 in a gang of one, which has nobody to meet.
+    """
 
-    def stage(self, stage: Stage) -> None:
-        self._check()
-        self._leave()
-        self._stage, self._place = stage, (0, 0)
-        self._send(0, 0)
+    rank: int = 0
+    size: int = 1
+    port: int = 0
 
-    def step(self, done: int, total: int, preview: Frame | None = None) -> None:
-        self._check()
-        self._place = (done, total)
-        if preview is not None and self.wants_preview():
-            self._last_preview = time.monotonic()
-            try:
-                self._preview = self._publish(preview)
-            except MediaUnavailable as error:
-                log.warning("a preview is left out: %s", error)
-        if done in (1, total) or time.monotonic() - self._last >= PROGRESS_EVERY_S:
-            self._send(done, total)
 
-    def wants_preview(self) -> bool:
-        return time.monotonic() - self._last_preview >= PREVIEW_EVERY_S
+@dataclass(slots=True)
+class _Held:
+    """A clip that this rank holds."""
 
-    def frame(self, written: int, total: int) -> None:
-        """A frame was encoded; its runner may have nothing to say about frames."""
-        del written, total
-        self._check()
-        if time.monotonic() - self._last >= SIGN_OF_LIFE_S:
-            self._send(*self._place)
-
-    def close(self) -> None:
-        """The last stage is over."""
-        self._leave()
-
-    def _leave(self) -> None:
-        now = time.monotonic()
-        self.stages[self._stage.value] = self.stages.get(self._stage.value, 0.0) + now - self._entered
-        self._entered = now
-
-    def _send(self, done: int, total: int) -> None:
-        self._last = time.monotonic()
-        self._emit(
-            {
-                "type": "progress",
-                "stage": self._stage.value,
-                "step": done,
-                "steps": total,
-                "preview_key": self._preview,
-            }
-        )
-
-    def _check(self) -> None:
-        if self._cancel.is_set():
-            raise Cancelled("cancelled at a step boundary")
+    request: RunRequest
+    clip: OpenClip
+    previewed_at: float = field(default_factory=time.monotonic)
 
 
 class RankProcess:
     """One rank. `Rank` below is the Ray actor around it; tests drive this class directly."""
 
-    def __init__(self, model: str, offer: str, checkpoint: str | None) -> None:
+    def __init__(self, model: str, offer: str, checkpoint: str | None, post: Post = Post()) -> None:
         self._settings = Settings()
         self._card = load_catalog(self._settings.cards).get(model)
         self._offer = self._card.offer(offer)
         self._checkpoint = checkpoint
+        self._post = post
         self._media = MediaStore(self._settings.resolved_media_url)
         self._runner: Runner | None = None
-        self._cancel: dict[tuple[str, int], threading.Event] = {}
-        self._working = threading.Lock()
-        """A runner makes one clip at a time."""
+        self._held: dict[str, _Held] = {}
+        self._cancel: dict[str, threading.Event] = {}
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rank")
 
     def pid(self) -> int:
         """Process id, for operators and for tests that kill it."""
@@ -161,31 +116,181 @@ class RankProcess:
         return True
 
     def load(self) -> Event:
-        """Load the weights. Returns `{"ok": True, "seconds", "rss_bytes"}` or `{"ok": False, "error"}`."""
+        """Load the weights and meet the other ranks.
+
+        Returns `{"ok": True, "seconds", "rss_bytes", "stepped"}` or `{"ok": False, "error"}`.
+        """
+        return self._thread.submit(self._load).result()
+
+    def begin(self, task: ClipTask) -> Report:
+        """Encode photograph and words; this rank then holds the clip, and its folder the state."""
+        return self._work(task, lambda monitor: self._begin(task, monitor))
+
+    def advance(self, task: ClipTask, quantum: Quantum) -> Report:
+        """Take part in a quantum; every rank of the crew is asked for the same one."""
+        return self._work(task, lambda monitor: self._advance(task, quantum, monitor), quantum=quantum)
+
+    def save(self, task: ClipTask) -> Report:
+        """Write the state that this rank holds to the clip's folder."""
+        return self._work(task, lambda _: self._save(task))
+
+    def turn(self, task: ClipTask, resume: bool) -> Report:
+        """Decode a segment and begin the next one."""
+        return self._work(task, lambda monitor: self._turn(task, resume, monitor))
+
+    def finish(self, task: ClipTask, resume: bool) -> Iterator[Event]:
+        """Decode the last segment, encode and store the clip; events, the last word last."""
+        # Generators themselves: Ray streams nothing else.
+        yield from self._stream(task, lambda monitor, scratch: self._finish(task, resume, monitor, scratch))
+
+    def whole(self, task: ClipTask) -> Iterator[Event]:
+        """Make a clip from beginning to end; events, the last word last."""
+        yield from self._stream(task, lambda monitor, scratch: self._whole(task, monitor, scratch))
+
+    def close(self, name: str) -> None:
+        """Let go of a clip."""
+        self._thread.submit(self._close, name).result()
+
+    def cancel(self, name: str) -> None:
+        """Raise the flag that the clip's next report will see, when it is being finished or made whole."""
+        if flag := self._cancel.get(name):
+            flag.set()
+
+    # --- the work, on its thread ------------------------------------------------------------------
+
+    def _load(self) -> Event:
         import psutil
 
         began = time.monotonic()
         try:
             factory = runner_factory(self._offer.runner or "diffusers")
-            self._runner = factory(
-                self._card, self._offer, checkpoint=self._resolve_checkpoint(), device=_device()
-            )
+            runner = factory(self._card, self._offer, checkpoint=self._resolve_checkpoint(), device=_device())
         except I2VError as error:
             return {"ok": False, "error": error_json(error)}
+        self._runner = runner
+        stepped = isinstance(runner, SteppedRunner) and runner.stepped
+        if self._post.size > 1 and stepped:
+            self._meet(cast("SteppedRunner", runner))
         rss = psutil.Process().memory_info().rss
-        return {"ok": True, "seconds": time.monotonic() - began, "rss_bytes": rss}
+        return {"ok": True, "seconds": time.monotonic() - began, "rss_bytes": rss, "stepped": stepped}
 
-    def cancel(self, job_id: str, fence: int) -> None:
-        """Raise the flag that the next step of that attempt will see."""
-        if flag := self._cancel.get((job_id, fence)):
-            flag.set()
+    def _meet(self, runner: SteppedRunner) -> None:
+        from models.runners.parallel import Blocks, connect
 
-    def generate(self, task: ClipTask) -> Iterator[Event]:
-        """Make one clip; yields progress events and ends with one `done` or `error` event."""
+        post, device = self._post, _device()
+        connect(post.rank, post.size, ADDRESS, post.port, device, COLLECTIVE_TIMEOUT_S)
+        runner.join(Blocks.build(post.rank, post.size, device, COLLECTIVE_TIMEOUT_S))
+
+    def _begin(self, task: ClipTask, monitor: Monitor) -> Report:
+        monitor.stage(Stage.ENCODING_INPUT)
+        self._close(task.name)
+        request = self._request(task, Path(task.folder))
+        clip = self._stepped().begin(request, Path(task.folder), monitor)
+        self._held[task.name] = _Held(request, clip)
+        return Report(clip.place, saved=True)
+
+    def _advance(self, task: ClipTask, quantum: Quantum, monitor: Monitor) -> Report:
+        mine = self._rank_in(quantum)
+        held = self._hold(task, resume=mine in quantum.resume)
+        crew: Crew = held.clip.crew(quantum.ranks)
+        place = held.clip.advance(quantum.steps, crew, monitor)
+        if quantum.save and mine == quantum.ranks[0]:
+            held.clip.save()
+        return Report(place, saved=quantum.save)
+
+    def _rank_in(self, quantum: Quantum) -> int:
+        return quantum.ranks[0] if self._post.size == 1 else self._post.rank
+
+    def _save(self, task: ClipTask) -> Report:
+        held = self._hold(task, resume=False)
+        held.clip.save()
+        return Report(held.clip.place, saved=True)
+
+    def _turn(self, task: ClipTask, resume: bool, monitor: Monitor) -> Report:
+        held = self._hold(task, resume=resume)
+        monitor.stage(Stage.DECODING)
+        return Report(held.clip.turn(monitor), saved=True)
+
+    def _finish(self, task: ClipTask, resume: bool, monitor: Monitor, scratch: Path) -> Event:
+        held = self._hold(task, resume=resume)
+        try:
+            result = held.clip.finish(monitor)
+            return deliver(
+                result, held.request, task, self._media, monitor, scratch, sounds=self._sounds(task)
+            )
+        finally:
+            self._close(task.name)
+
+    def _whole(self, task: ClipTask, monitor: Monitor, scratch: Path) -> Event:
+        monitor.stage(Stage.ENCODING_INPUT)
+        request = self._request(task, scratch)
+        result = self._loaded().generate(request, monitor)
+        return deliver(result, request, task, self._media, monitor, scratch, sounds=self._sounds(task))
+
+    def _hold(self, task: ClipTask, *, resume: bool) -> _Held:
+        held = self._held.get(task.name)
+        if resume:
+            self._close(task.name)
+            request = self._request(task, Path(task.folder))
+            held = self._held[task.name] = _Held(request, self._stepped().resume(request, Path(task.folder)))
+        if held is None:
+            raise RankLost(f"this rank does not hold {task.name}")
+        return held
+
+    def _close(self, name: str) -> None:
+        held = self._held.pop(name, None)
+        if held is not None:
+            held.clip.close()
+
+    def _loaded(self) -> Runner:
+        if self._runner is None:
+            raise CheckpointMissing("the weights of this rank are not loaded")
+        return self._runner
+
+    def _stepped(self) -> SteppedRunner:
+        return cast("SteppedRunner", self._loaded())
+
+    # --- asking the thread ------------------------------------------------------------------------
+
+    def _work(
+        self, task: ClipTask, do: Callable[[Monitor], Report], *, quantum: Quantum | None = None
+    ) -> Report:
+        """One answer to one question. What fails is told, and the clip is let go."""
+        return self._thread.submit(self._answer, task, do, quantum).result()
+
+    def _answer(self, task: ClipTask, do: Callable[[Monitor], Report], quantum: Quantum | None) -> Report:
+        began = time.monotonic()
+        held = self._held.get(task.name)
+        leads = quantum is None or self._rank_in(quantum) == quantum.ranks[0]
+        monitor = Monitor(
+            lambda event: None,
+            threading.Event(),
+            (lambda frame: self._publish_preview(task, frame)) if leads else None,
+            previewed_at=held.previewed_at if held is not None else None,
+        )
+        try:
+            report = do(monitor)
+        except Exception as error:
+            log.debug("%s failed", task.name, exc_info=error)
+            self._close(task.name)
+            return Report(None, time.monotonic() - began, error=_told(error))
+        monitor.close()
+        held = self._held.get(task.name)
+        if held is not None:
+            held.previewed_at = monitor.previewed_at
+        return Report(
+            report.place,
+            time.monotonic() - began,
+            preview_key=monitor.preview_key,
+            stages=monitor.stages,
+            saved=report.saved,
+        )
+
+    def _stream(self, task: ClipTask, do: Callable[[Monitor, Path], Event]) -> Iterator[Event]:
+        """Events while the thread works, and its last word."""
         events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        flag = self._cancel[task.job_id, task.fence] = threading.Event()
-        thread = threading.Thread(target=self._work, args=(task, events.put, flag), daemon=True)
-        thread.start()
+        flag = self._cancel[task.name] = threading.Event()
+        working = self._thread.submit(self._narrate, task, do, events.put, flag)
         try:
             while True:
                 event = events.get()
@@ -194,82 +299,28 @@ class RankProcess:
                     return
         finally:
             flag.set()
-            thread.join()
-            self._cancel.pop((task.job_id, task.fence), None)
+            working.result()
+            self._cancel.pop(task.name, None)
 
-    def _work(self, task: ClipTask, emit: Callable[[Event], None], cancel: threading.Event) -> None:
-        """Make the clip and say how it ended; the last word comes when the scratch directory is gone."""
+    def _narrate(
+        self,
+        task: ClipTask,
+        do: Callable[[Monitor, Path], Event],
+        emit: Callable[[Event], None],
+        cancel: threading.Event,
+    ) -> None:
+        """Do it and say how it ended; the last word comes when the scratch directory is gone."""
         try:
-            with self._working, _scratch() as scratch:
-                last = self._make(task, emit, cancel, Path(scratch))
-        except I2VError as error:
-            last = {"type": "error", "error": error_json(error)}
-        except MemoryError as error:
-            log.exception("out of memory")
-            last = {"type": "error", "error": error_json(OutOfMemory(f"host memory: {error}"))}
+            with _scratch() as scratch:
+                monitor = Monitor(emit, cancel, lambda frame: self._publish_preview(task, frame))
+                last = do(monitor, Path(scratch))
         except Exception as error:
-            log.exception("the runner failed in a way that it does not declare")
-            failure = RunnerError(f"{type(error).__name__}: {error}")
-            last = {"type": "error", "error": error_json(failure)}
+            log.debug("%s failed", task.name, exc_info=error)
+            last = {"type": "error", "error": _told(error)}
         emit(last)
         _return_freed_memory()
 
-    def _make(
-        self, task: ClipTask, emit: Callable[[Event], None], cancel: threading.Event, scratch: Path
-    ) -> Event:
-        if self._runner is None:
-            raise CheckpointMissing("the weights of this rank are not loaded")
-        began = time.monotonic()
-        monitor = _Monitor(emit, cancel, lambda frame: self._publish_preview(task, frame))
-        monitor.stage(Stage.ENCODING_INPUT)
-        request = self._request(task, scratch)
-        result = self._runner.generate(request, monitor)
-        encoded = encode_clip(
-            result.frames,
-            request.plan.effective,
-            scratch,
-            audio=result.audio if self._sounds(task) else None,
-            on_frame=monitor.frame,
-        )
-        monitor.stage(Stage.STORING)
-        media = self._store_media(task, encoded)
-        monitor.close()
-        effective = request.plan.effective
-        return {
-            "type": "done",
-            "media": media,
-            "notes": list(result.notes),
-            "stages": monitor.stages,
-            "seconds": time.monotonic() - began,
-            "geometry": {
-                "width": effective.width,
-                "height": effective.height,
-                "num_frames": encoded.num_frames,
-                "fps": effective.fps,
-                "seconds": encoded.seconds,
-            },
-        }
-
-    def _store_media(self, task: ClipTask, encoded: Encoded) -> dict[str, dict[str, Any]]:
-        """All variants, or none: what was stored before one failed is removed again."""
-        media: dict[str, dict[str, Any]] = {}
-        try:
-            for variant, path, kind in (
-                ("video", encoded.video, "video/mp4"),
-                ("thumbnail", encoded.thumbnail, "image/jpeg"),
-                ("spritesheet", encoded.spritesheet, "image/jpeg"),
-            ):
-                stored = self._media.put_file(clip_key(task.job_id, task.fence, variant), path, kind)
-                media[variant] = {
-                    "key": stored.key,
-                    "bytes": stored.bytes,
-                    "sha256": stored.sha256,
-                    "content_type": kind,
-                }
-        except MediaUnavailable:
-            self._media.delete([stored["key"] for stored in media.values()])
-            raise
-        return media
+    # --- what goes in -----------------------------------------------------------------------------
 
     def _sounds(self, task: ClipTask) -> bool:
         """Whether the clip has sound: asked for, given, or made by this model whatever is asked."""
@@ -277,9 +328,13 @@ class RankProcess:
         return task.generate_audio or task.audio_key is not None or always
 
     def _request(self, task: ClipTask, scratch: Path) -> RunRequest:
+        inputs = scratch / "inputs"
+        image, last = self._local(task.image_key, inputs), self._local(task.last_image_key, inputs)
+        if image is None:
+            raise RunnerError("the clip has no photograph")
         return RunRequest(
-            image=self._picture(task.image_key),
-            last_image=self._picture(task.last_image_key) if task.last_image_key else None,
+            image=_picture(image),
+            last_image=_picture(last) if last is not None else None,
             prompt=task.prompt,
             negative_prompt=task.negative_prompt,
             plan=plan_from_json(task.plan),
@@ -288,21 +343,22 @@ class RankProcess:
             intensity=Intensity[task.intensity.upper()] if task.intensity else None,
             faces=task.faces,
             offer=task.offer,
-            driving_video=self._local(task.driving_video_key, scratch / "driving_video"),
-            audio=self._local(task.audio_key, scratch / "audio"),
+            driving_video=self._local(task.driving_video_key, inputs),
+            audio=self._local(task.audio_key, inputs),
             generate_audio=task.generate_audio,
         )
 
-    def _local(self, key: str | None, target: Path) -> Path | None:
-        """A copy of an object as a file: decoders read back and forth."""
+    def _local(self, key: str | None, inputs: Path) -> Path | None:
+        """An object as a file, which the other ranks of the gang find, too."""
         if key is None:
             return None
-        self._media.fetch(key, target)
+        target = inputs / Path(key).name
+        if not target.exists():
+            inputs.mkdir(parents=True, exist_ok=True)
+            fetched = inputs / f"{target.name}.{self._post.rank}"
+            self._media.fetch(key, fetched)
+            fetched.replace(target)
         return target
-
-    def _picture(self, key: str) -> Image.Image:
-        with Image.open(BytesIO(self._media.read(key))) as image:
-            return image.convert("RGB")
 
     def _publish_preview(self, task: ClipTask, frame: Frame) -> str:
         picture = Image.fromarray(frame)
@@ -321,6 +377,22 @@ class RankProcess:
             if local.is_dir():
                 return str(local)
         return None
+
+
+def _told(error: BaseException) -> dict[str, Any]:
+    """Any failure, as it travels."""
+    if isinstance(error, I2VError):
+        return error_json(error)
+    if isinstance(error, MemoryError):
+        log.error("out of memory", exc_info=error)
+        return error_json(OutOfMemory(f"host memory: {error}"))
+    log.error("the runner failed in a way that it does not declare", exc_info=error)
+    return error_json(RunnerError(f"{type(error).__name__}: {error}"))
+
+
+def _picture(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        return image.convert("RGB")
 
 
 def _scratch() -> tempfile.TemporaryDirectory[str]:
@@ -350,4 +422,4 @@ def _cuda() -> bool:
 
 
 Rank = ray.remote(max_restarts=0, max_concurrency=4)(RankProcess)
-"""The actor: one thread makes the clip, the others answer `cancel` and `ping` meanwhile."""
+"""The actor: its own thread makes clips; others wait for it, and answer `cancel` and `ping` meanwhile."""

@@ -13,6 +13,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,41 +87,53 @@ def i2v(url: str, *arguments: str) -> int:
     return subprocess.run(command, env={**os.environ, "I2V_SERVER": url}, check=False).returncode
 
 
-def main() -> int:
-    """Run the demo; returns the exit status."""
-    console = Console()
-    OUTPUT.mkdir(exist_ok=True)
+@contextmanager
+def running_stack(profile: str) -> Iterator[str]:
+    """The whole stack as `i2v serve` starts it; yields its address and ends it afterwards.
+
+    Raises:
+        RuntimeError: it ended early or took too long.
+    """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    console.rule("[bold]i2v-router demo")
-    console.print("Starting Ray Serve, the Gateway, the Router and two models on this machine ...")
-    log = (OUTPUT / "stack.log").open("wb")
     environment = {**os.environ, "I2V_HOME": str(OUTPUT / "state")}
-    stack = subprocess.Popen(
-        [sys.executable, "-m", "deployments.local", "--port", str(port)],
-        cwd=ROOT, env=environment, stdout=log, stderr=log,
-    )  # fmt: skip
+    with (OUTPUT / "stack.log").open("wb") as log:
+        stack = subprocess.Popen(
+            [sys.executable, "-m", "deployments.local", "--port", str(port), "--profile", profile],
+            cwd=ROOT, env=environment, stdout=log, stderr=log,
+        )  # fmt: skip
     try:
         wait_until_ready(url, stack)
-        for shot in SHOTS:
-            console.rule(shot.title)
-            console.print(f"[dim]i2v run {' '.join(shot.arguments)}")
-            out = OUTPUT / shot.out
-            if status := i2v(url, "run", *shot.arguments, "--out", str(out)):
-                return status
-        console.rule("Jobs")
-        i2v(url, "jobs", "ls")
-        console.print(f"\nThe clips are in [bold]{OUTPUT}[/]: " + ", ".join(shot.out for shot in SHOTS))
-        return 0
-    except RuntimeError as error:
-        console.print(f"[red]{error}")
-        return 1
+        yield url
     finally:
         stack.send_signal(signal.SIGTERM)
         try:
             stack.wait(60)
         except subprocess.TimeoutExpired:
             stack.kill()
+
+
+def main() -> int:
+    """Run the demo; returns the exit status."""
+    console = Console()
+    OUTPUT.mkdir(exist_ok=True)
+    console.rule("[bold]i2v-router demo")
+    console.print("Starting Ray Serve, the Gateway, the Router and two models on this machine ...")
+    try:
+        with running_stack("local") as url:
+            for shot in SHOTS:
+                console.rule(shot.title)
+                console.print(f"[dim]i2v run {' '.join(shot.arguments)}")
+                out = OUTPUT / shot.out
+                if status := i2v(url, "run", *shot.arguments, "--out", str(out)):
+                    return status
+            console.rule("Jobs")
+            i2v(url, "jobs", "ls")
+            console.print(f"\nThe clips are in [bold]{OUTPUT}[/]: " + ", ".join(shot.out for shot in SHOTS))
+            return 0
+    except RuntimeError as error:
+        console.print(f"[red]{error}")
+        return 1
 
 
 if __name__ == "__main__":

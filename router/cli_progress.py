@@ -53,7 +53,7 @@ class _Lines:
 
     def __call__(self, video: Video) -> None:
         detail = video.progress_detail
-        now = (video.status, detail.stage if detail else "", detail.attempt if detail else 0)
+        now = (video.status, *((detail.stage, detail.attempt, detail.gpus) if detail else ()))
         if now != self._last:
             self._last = now
             self._report.note(f"{video.id}: {video.status.replace('_', ' ')}: {progress_text(video)}")

@@ -19,6 +19,8 @@ def progress_text(video: Video) -> str:
         words.append(f"place {detail.queue_position}")
     if detail.steps and not video.final:
         words.append(f"step {detail.step}/{detail.steps}")
+    if detail.gpus is not None and detail.gpus > 1:
+        words.append(f"{detail.gpus} GPUs")
     if detail.attempt > 1:
         words.append(f"attempt {detail.attempt}")
     if detail.eta_seconds is not None:

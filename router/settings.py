@@ -23,6 +23,9 @@ class Settings(BaseSettings):
     """Overlay directory of cards and profiles: its ids replace or join the shipped ones."""
     models: Path | None = None
     """Root of local checkpoints: `<root>/<card id>` is loaded instead of the hub id."""
+    scratch: Path | None = None
+    """Where workers keep the states of clips under way; None: shared memory where there is enough, else the
+    system's temporary directory."""
     max_upload_bytes: int = Field(default=25 * 2**20, gt=0)
     """Largest photograph, and largest request body where nothing larger may be sent."""
     max_video_bytes: int = Field(default=100 * 2**20, gt=0)
@@ -41,6 +44,13 @@ class Settings(BaseSettings):
     """A client's retry with the same content inside this window is the same job."""
     lease_s: float = 20.0
     """A running attempt is lost when its worker was silent this long (four missed beats)."""
+
+    checkpoint_s: float = 30.0
+    """Between copies of a running clip's state in the media store: what a lost machine costs at most."""
+    stall_s: float = 120.0
+    """Silence of a worker's ranks that counts as a stall where no steps are counted, and in a clip's first."""
+    stall_step_s: float = 60.0
+    """The same between steps, for steps of less than a third of it."""
 
     @property
     def max_body_bytes(self) -> int:

@@ -51,6 +51,8 @@ class ProgressDetail(BaseModel):
     eta_seconds: float | None
     heartbeat_age_seconds: float | None
     attempt: int
+    gpus: int | None
+    """GPUs at work on the clip now; 0 while it is paused, null where nobody counts."""
 
 
 class AttemptView(BaseModel):
@@ -257,6 +259,7 @@ def _progress(
         eta_seconds=eta_seconds(job, now),
         heartbeat_age_seconds=beat_age,
         attempt=job.fence,
+        gpus=detail.gpus if detail is not None and job.status is JobStatus.IN_PROGRESS else None,
     )
 
 

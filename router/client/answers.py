@@ -51,6 +51,8 @@ class ProgressDetail(Answer):
     eta_seconds: float | None = None
     heartbeat_age_seconds: float | None = None
     attempt: int = 0
+    gpus: int | None = None
+    """GPUs at work on the clip now; 0 while it is paused."""
 
 
 class Attempt(Answer):

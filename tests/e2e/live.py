@@ -51,6 +51,8 @@ class LiveStack:
     home: Path
     environment: dict[str, str]
     port: int = field(default_factory=free_port)
+    profile: str = "local"
+    """Overlay of resources in `deployments/overlays`."""
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -64,7 +66,8 @@ class LiveStack:
 
     def start(self) -> None:
         if not self.overlay.exists():
-            self.overlay.write_text((HERE / "overlay.yaml").read_text())
+            own = "overlay.yaml" if self.profile == "local" else f"overlay-{self.profile}.yaml"
+            self.overlay.write_text((HERE / own).read_text())
         command = [
             sys.executable,
             "-m",
@@ -72,7 +75,7 @@ class LiveStack:
             "--port",
             str(self.port),
             "--overlay",
-            str(ROOT / "deployments" / "overlays" / "local.yaml"),
+            str(ROOT / "deployments" / "overlays" / f"{self.profile}.yaml"),
             "--overlay",
             str(self.overlay),
         ]

@@ -5,23 +5,38 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from deployments.attempt import Pace, Terms
+from deployments.attempt import Terms
+from deployments.clip_run import ClipTimes
 from deployments.coordinator import Coordinator
+from deployments.fake_gang import InTurn
 from deployments.fakes import Scene, ScriptedRanks
+from deployments.pace import Pace
+from deployments.ranks import Ranks
 from models.errors import StoreUnavailable
 from models.types import ClipPlan, Fit, Framing, Geometry
+from policies.gang import GangPolicy
 from policies.render import plan_json
-from router.jobs.records import Job, NewJob, Worker
+from router.jobs.records import Attempt, Job, NewJob, Worker
 from router.jobs.sql import SqlJobStore
 from router.media import MediaStore
 
 QUICK = Pace(
     beat_s=0.02, worker_beat_s=0.05, stall_floor_s=0.3, stall_factor=3.0, outcome_s=5.0, retry_s=0.02
 )
-TERMS = Terms("fake-i2v", "local", "cpu", usd_per_gpu_s=0.001, lease_s=5.0, retain_s=3600.0)
+
+
+def times(attempt: Attempt) -> ClipTimes:
+    """All of what was predicted is the steps', by the formula's own word."""
+    seconds = float(attempt.decision["predicted"]["seconds"]) / float(attempt.decision.get("speed", 1.0))
+    per_step = {degree: seconds / 4 / degree for degree in (1, 2, 4)}
+    return ClipTimes(0.0, per_step, 0.0, 4, 1, seconds)
+
+
+TERMS = Terms("fake-i2v", "local", "cpu", usd_per_gpu_s=0.001, lease_s=5.0, retain_s=3600.0, times=times)
 SHAPE = Geometry(64, 64, 8, 8.0)
 PLAN = plan_json(ClipPlan(effective=SHAPE, native=SHAPE, framing=Framing(Fit.EXACT, 1.0, 1.0)))
 WORKER = Worker("w1", "fake", "fake-i2v", "local", "cpu", 1, 1, "here", "starting", {})
@@ -56,18 +71,40 @@ class Bench:
     flaky: Flaky
     media: MediaStore
     opened: list[Coordinator]
+    scratch: Path
 
     async def coordinator(
         self, *scenes: Scene, pace: Pace = QUICK, failure: dict[str, Any] | None = None
     ) -> tuple[Coordinator, ScriptedRanks]:
         ranks = ScriptedRanks(self.media, *scenes)
         ranks.failure = failure
-        coordinator = Coordinator(
-            WORKER, store=self.flaky, media=self.media, ranks=ranks, terms=TERMS, pace=pace
-        )
+        coordinator = self.over(ranks, pace=pace)
         await coordinator.open()
         self.opened.append(coordinator)
         return coordinator, ranks
+
+    def over(
+        self,
+        ranks: Ranks,
+        *,
+        pace: Pace = QUICK,
+        policy: GangPolicy | None = None,
+        terms: Terms = TERMS,
+        slots: int = 1,
+        worker: str = "w1",
+    ) -> Coordinator:
+        """A coordinator that is not open yet."""
+        row = replace(WORKER, id=worker, gang_size=ranks.size, slots=slots)
+        return Coordinator(
+            row,
+            store=self.flaky,
+            media=self.media,
+            ranks=ranks,
+            policy=policy or InTurn(),
+            terms=terms,
+            scratch=self.scratch / worker,
+            pace=pace,
+        )
 
     async def claimed(
         self,

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from deployments.attempt import Pace, patience_s
-from deployments.coordinator import Coordinator
 from deployments.fakes import Scene, ScriptedRanks
+from deployments.pace import Pace
+from deployments.patience import patience_s
 from models.errors import CheckpointMissing
-from router.jobs.records import AttemptStatus, Job, JobStatus, Progress
+from router.jobs.records import AttemptStatus, Job, JobStatus
 from router.launching import Taken
-from tests.unit.deployments.coordinating import QUICK, TERMS, WORKER, Bench
+from tests.unit.deployments.coordinating import QUICK, TERMS, Bench
 
 
 async def test_a_worker_without_weights_refuses_at_once_and_the_job_waits_on(bench: Bench) -> None:
@@ -36,9 +36,7 @@ async def test_offers_on_the_same_weights_are_served_and_no_others(
 ) -> None:
     ranks = ScriptedRanks(bench.media)
     terms = replace(TERMS, also=("turbo",))
-    coordinator = Coordinator(
-        WORKER, store=bench.store, media=bench.media, ranks=ranks, terms=terms, pace=QUICK
-    )
+    coordinator = bench.over(ranks, terms=terms)
     await coordinator.open()
     bench.opened.append(coordinator)
     job_id, fence = await bench.claimed(offer=offer)
@@ -77,21 +75,21 @@ async def test_the_fit_is_of_the_formulas_own_word(bench: Bench, monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("progress", "expected"),
+    ("steps", "expected"),
     [
         (None, 3000.0),
-        (Progress("denoising", 0, 0), 3000.0),
-        (Progress("denoising", 1, 50), 60.0),
-        (Progress("denoising", 5, 20), 150.0),
-        (Progress("denoising", 50, 50), 3000.0),
-        (Progress("muxing", 0, 0), 3000.0),
+        ((0, 0), 3000.0),
+        ((1, 50), 60.0),
+        ((5, 20), 150.0),
+        ((50, 50), 3000.0),
     ],
 )
 def test_patience_is_three_predicted_steps_where_steps_are_counted(
-    progress: Progress | None, expected: float
+    steps: tuple[int, int] | None, expected: float
 ) -> None:
-    assert patience_s(Pace(), 1000.0, progress) == expected
-    assert patience_s(Pace(), 1.0, progress) == (60.0 if expected < 3000.0 else 120.0)
+    heard = None if steps is None else {"step": steps[0], "steps": steps[1]}
+    assert patience_s(Pace(), 1000.0, heard) == expected
+    assert patience_s(Pace(), 1.0, heard) == (60.0 if expected < 3000.0 else 120.0)
 
 
 async def test_a_clip_that_hangs_between_two_steps_is_stalled_and_says_where(bench: Bench) -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from ray.serve.schema import ServeDeploySchema
 
+from deployments.args import ModelArgs
 from deployments.config import load_serve_config, merge, overlay, unknown_keys, validate
 from models.errors import ConfigError
 
@@ -77,14 +78,15 @@ def test_the_shipped_configuration_is_valid_and_complete() -> None:
     assert len(names) == len(set(names))
 
 
-def test_every_model_application_drains_longer_than_its_clips_and_is_one_call_at_a_time() -> None:
+def test_every_model_application_drains_longer_than_its_clips_and_takes_a_call_for_each_it_holds() -> None:
     for application in load_serve_config(CONFIG).applications:
         if application.import_path != "deployments.app:build_model":
             continue
         (deployment,) = application.deployments
-        assert deployment.max_ongoing_requests == 1, application.name
+        args = ModelArgs.model_validate(application.args)
+        assert deployment.max_ongoing_requests == args.held, application.name
         assert deployment.graceful_shutdown_timeout_s >= 300, application.name
-        assert len(deployment.placement_group_bundles) == application.args.get("gang_size", 1) + 1
+        assert len(deployment.placement_group_bundles) == args.gang_size + 1
 
 
 def test_the_local_overlay_keeps_the_same_code_and_needs_no_gpu() -> None:

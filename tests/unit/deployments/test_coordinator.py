@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from deployments.attempt import Pace
-from deployments.coordinator import Coordinator
 from deployments.fakes import Scene, ScriptedRanks
+from deployments.pace import Pace
 from models.errors import (
     EncodeFailed,
     I2VError,
@@ -21,7 +20,7 @@ from models.errors import (
 from router.jobs.records import AttemptStatus, JobStatus
 from router.launching import Taken
 from router.media import clip_key
-from tests.unit.deployments.coordinating import QUICK, TERMS, WORKER, Bench, until
+from tests.unit.deployments.coordinating import TERMS, Bench, until
 
 # --- a clip that succeeds --------------------------------------------------------------------------------
 
@@ -75,7 +74,7 @@ async def test_an_overtaken_attempt_drops_its_media_and_frees_the_ranks(bench: B
     await scene.begun.wait()
     await bench.store.lose(job_id, fence, "taken for dead")
     later = await bench.claim(job_id)
-    await until(lambda: (job_id, fence) in ranks.cancelled)
+    await until(lambda: f"{job_id}-{fence}" in ranks.cancelled)
     scene.released.set()  # a deaf rank makes the clip to its end, and stores it
     await taking
     assert not bench.media.exists(clip_key(job_id, fence, "video"))
@@ -175,10 +174,7 @@ async def test_silence_is_measured_from_the_last_event_not_from_the_beginning(be
             await asyncio.sleep(0.15)
 
     ranks = Slow(bench.media, Scene(steps=6, waits=True))
-    coordinator = Coordinator(
-        WORKER, store=bench.store, media=bench.media, ranks=ranks, terms=TERMS,
-        pace=Pace(beat_s=0.02, worker_beat_s=0.05, stall_floor_s=0.6),
-    )  # fmt: skip
+    coordinator = bench.over(ranks, pace=Pace(beat_s=0.02, worker_beat_s=0.05, stall_floor_s=0.6))
     await coordinator.open()
     bench.opened.append(coordinator)
     job_id, fence = await bench.claimed()
@@ -251,7 +247,7 @@ async def test_a_bug_in_following_never_leaves_the_ranks_at_work_on_two_clips(
     assert (await coordinator.take(job_id, fence)).taken
     monkeypatch.undo()
     assert (await bench.error(job_id))["code"] == "runner_error"
-    assert ranks.killed == 1
+    assert ranks.at_work == 0
     again, fence = await bench.claimed()
     await coordinator.take(again, fence)
     assert (await bench.job(again)).status is JobStatus.COMPLETED
@@ -417,9 +413,7 @@ async def test_a_start_that_fails_once_is_tried_again_before_serve_hears_of_it(
 ) -> None:
     ranks = ScriptedRanks(bench.media)
     ranks.spawns.extend([RankLost("the node was short of memory")] * failures)
-    coordinator = Coordinator(
-        WORKER, store=bench.store, media=bench.media, ranks=ranks, terms=TERMS, pace=QUICK
-    )
+    coordinator = bench.over(ranks)
     bench.opened.append(coordinator)
     if comes_up:
         await coordinator.open()

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deployments import rank as rank_module
+from deployments import deliver as deliver_module
+from deployments import monitor as monitor_module
 from deployments.rank import RankProcess, runner_factory
 from deployments.ranks import ClipTask, Event
 from models.errors import CheckpointMissing, MediaUnavailable
@@ -92,7 +93,7 @@ def objects(tmp_path: Path) -> set[str]:
 def test_what_is_said_to_be_done_is_in_the_media_store_and_decodes(
     media: MediaStore, tmp_path: Path, model: str, camera: tuple[str, ...]
 ) -> None:
-    done = last(loaded(model).generate(task(camera=camera)))
+    done = last(loaded(model).whole(task(camera=camera)))
     assert done["type"] == "done", done
     assert set(done["media"]) == {"video", "thumbnail", "spritesheet"}
     for stored in done["media"].values():
@@ -112,7 +113,7 @@ def test_what_is_said_to_be_done_is_in_the_media_store_and_decodes(
 
 
 def test_progress_names_stage_and_step_and_is_throttled(rank: RankProcess) -> None:
-    heard = list(rank.generate(task(steps=400)))
+    heard = list(rank.whole(task(steps=400)))
     progress = [event for event in heard if event.get("stage") == "denoising"]
     steps = [event["step"] for event in progress]
     assert steps == sorted(steps)
@@ -125,9 +126,9 @@ def test_progress_names_stage_and_step_and_is_throttled(rank: RankProcess) -> No
 def test_previews_are_published_under_one_key_of_the_attempt(
     rank: RankProcess, media: MediaStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rank_module, "PREVIEW_EVERY_S", 0.0)
-    monkeypatch.setattr(rank_module, "PROGRESS_EVERY_S", 0.0)
-    heard = list(rank.generate(task(steps=3)))
+    monkeypatch.setattr(monitor_module, "PREVIEW_EVERY_S", 0.0)
+    monkeypatch.setattr(monitor_module, "PROGRESS_EVERY_S", 0.0)
+    heard = list(rank.whole(task(steps=3)))
     keys = {event["preview_key"] for event in heard if event["type"] == "progress"}
     assert keys - {None} == {preview_key("vid_1", 1)}
     with Image.open(io.BytesIO(media.read(preview_key("vid_1", 1)))) as picture:
@@ -140,14 +141,14 @@ def test_a_preview_that_cannot_be_stored_does_not_spoil_the_clip(
     def full(*_: object) -> None:
         raise MediaUnavailable("the disk is full")
 
-    monkeypatch.setattr(rank_module, "PREVIEW_EVERY_S", 0.0)
+    monkeypatch.setattr(monitor_module, "PREVIEW_EVERY_S", 0.0)
     monkeypatch.setattr(MediaStore, "put_bytes", full)
-    assert last(rank.generate(task(steps=3)))["type"] == "done"
+    assert last(rank.whole(task(steps=3)))["type"] == "done"
 
 
 def test_slow_frames_are_a_sign_of_life(rank: RankProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rank_module, "SIGN_OF_LIFE_S", 0.0)
-    heard = list(rank.generate(task(steps=1, frame_seconds=0.001)))
+    monkeypatch.setattr(monitor_module, "SIGN_OF_LIFE_S", 0.0)
+    heard = list(rank.whole(task(steps=1, frame_seconds=0.001)))
     assert len([event for event in heard if event.get("stage") == "decoding"]) > SHAPE.num_frames / 2
 
 
@@ -157,16 +158,16 @@ def test_slow_frames_are_a_sign_of_life(rank: RankProcess, monkeypatch: pytest.M
 def test_the_cancel_flag_stops_the_clip_within_one_step(
     rank: RankProcess, media: MediaStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rank_module, "PROGRESS_EVERY_S", 0.0)
+    monkeypatch.setattr(monitor_module, "PROGRESS_EVERY_S", 0.0)
     before = objects(tmp_path)
     steps: list[int] = []
     ending: Event = {}
-    for event in rank.generate(task(steps=500, step_seconds=0.02)):
+    for event in rank.whole(task(steps=500, step_seconds=0.02)):
         ending = event
         if event["type"] == "progress" and event["stage"] == "denoising":
             steps.append(event["step"])
             if event["step"] == 3:
-                rank.cancel("vid_1", 1)
+                rank.cancel("vid_1-1")
     assert ending["error"]["code"] == "cancelled"
     assert max(steps) <= 5, "one step was under way, one more may have been queued"
     assert scratch_of(media) == []
@@ -175,17 +176,17 @@ def test_the_cancel_flag_stops_the_clip_within_one_step(
 
 def test_the_cancel_flag_stops_a_clip_whose_frames_are_written(rank: RankProcess) -> None:
     ending: Event = {}
-    for event in rank.generate(task(steps=1, frame_seconds=0.05)):
+    for event in rank.whole(task(steps=1, frame_seconds=0.05)):
         ending = event
         if event["type"] == "progress" and event["stage"] == "decoding":
-            rank.cancel("vid_1", 1)
+            rank.cancel("vid_1-1")
     assert ending["error"]["code"] == "cancelled"
 
 
 def test_a_cancel_for_another_attempt_is_not_heard(rank: RankProcess) -> None:
     ending: Event = {}
-    for event in rank.generate(task(fence=2, steps=3, step_seconds=0.01)):
-        rank.cancel("vid_1", 1)
+    for event in rank.whole(task(fence=2, steps=3, step_seconds=0.01)):
+        rank.cancel("vid_1-1")
         ending = event
     assert ending["type"] == "done"
 
@@ -205,10 +206,10 @@ def test_a_cancel_for_another_attempt_is_not_heard(rank: RankProcess) -> None:
 def test_typed_errors_become_error_events_with_their_disposition(
     rank: RankProcess, media: MediaStore, code: str, disposition: str
 ) -> None:
-    error = last(rank.generate(task(steps=3, fail=code, at_step=2)))["error"]
+    error = last(rank.whole(task(steps=3, fail=code, at_step=2)))["error"]
     assert (error["code"], error["disposition"]) == (code, disposition)
     assert scratch_of(media) == []
-    assert last(rank.generate(task(fence=2)))["type"] == "done", "the rank is free again"
+    assert last(rank.whole(task(fence=2)))["type"] == "done", "the rank is free again"
 
 
 class Runner:
@@ -236,14 +237,14 @@ def test_undeclared_exceptions_are_typed_too(
         raise raised
 
     rank._runner = Runner(act)  # type: ignore[assignment]
-    error = last(rank.generate(task()))["error"]
+    error = last(rank.whole(task()))["error"]
     assert (error["code"], error["disposition"]) == (code, disposition)
     assert str(raised) in error["message"]
 
 
 def test_a_photograph_that_is_gone_is_told(rank: RankProcess, media: MediaStore) -> None:
     media.delete([photograph_key("up1")])
-    error = last(rank.generate(task()))["error"]
+    error = last(rank.whole(task()))["error"]
     assert (error["code"], error["disposition"]) == ("media_unavailable", "retry")
 
 
@@ -258,9 +259,28 @@ def test_a_full_media_store_leaves_no_half_of_a_clip(
         return put(self, key, source, kind)
 
     monkeypatch.setattr(MediaStore, "put_file", fills_up)
-    error = last(rank.generate(task()))["error"]
+    monkeypatch.setattr(deliver_module, "STORE_PATIENCE_S", 0.0)
+    error = last(rank.whole(task()))["error"]
     assert (error["code"], error["disposition"]) == ("media_unavailable", "retry")
     assert objects(tmp_path) == before
+
+
+def test_a_finished_clip_waits_for_a_media_store_that_is_away(
+    rank: RankProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[str] = []
+    put = MediaStore.put_file
+
+    def away(self: MediaStore, key: str, source: Path, kind: str) -> Any:
+        if len(refused) < 3:
+            refused.append(key)
+            raise MediaUnavailable("away, as scripted")
+        return put(self, key, source, kind)
+
+    monkeypatch.setattr(MediaStore, "put_file", away)
+    monkeypatch.setattr(deliver_module, "STORE_RETRY_S", 0.01)
+    assert last(rank.whole(task()))["type"] == "done"
+    assert len(refused) == 3
 
 
 def test_weights_that_are_not_there_are_an_answer_not_a_crash(media: MediaStore, tmp_path: Path) -> None:
@@ -268,7 +288,7 @@ def test_weights_that_are_not_there_are_an_answer_not_a_crash(media: MediaStore,
     outcome = process.load()
     assert not outcome["ok"]
     assert (outcome["error"]["code"], outcome["error"]["disposition"]) == ("checkpoint_missing", "fallback")
-    assert last(process.generate(task()))["error"]["code"] == "checkpoint_missing"
+    assert last(process.whole(task()))["error"]["code"] == "checkpoint_missing"
 
 
 def test_an_unknown_runner_is_named_and_a_missing_import_of_a_known_one_is_not_mistaken_for_it(
@@ -296,7 +316,7 @@ def test_two_clips_never_run_at_once_on_one_runner(rank: RankProcess) -> None:
         raise ZeroDivisionError
 
     rank._runner = Runner(act)  # type: ignore[assignment]
-    first, second = rank.generate(task(fence=1)), rank.generate(task(fence=2))
+    first, second = rank.whole(task(fence=1)), rank.whole(task(fence=2))
     next(first)
     next(second)
     list(first)
@@ -335,8 +355,8 @@ def test_drivers_reach_the_runner_as_files_that_go_with_the_clip(
     asked = replace(
         task(), offer="turbo", driving_video_key="drivers/v", audio_key="drivers/s", generate_audio=True
     )
-    assert last(rank.generate(asked))["type"] == "done"
-    assert last(rank.generate(task(fence=2)))["type"] == "done"
+    assert last(rank.whole(asked))["type"] == "done"
+    assert last(rank.whole(task(fence=2)))["type"] == "done"
     driven, plain = runner.requests
     assert runner.heard == [b"a dance", b"a song"]
     assert (driven.offer, driven.generate_audio) == ("turbo", True)
@@ -346,7 +366,7 @@ def test_drivers_reach_the_runner_as_files_that_go_with_the_clip(
 
 def test_a_driver_that_is_gone_is_the_media_stores_fault(rank: RankProcess) -> None:
     rank._runner = Listener()
-    done = last(rank.generate(replace(task(), driving_video_key="drivers/gone")))
+    done = last(rank.whole(replace(task(), driving_video_key="drivers/gone")))
     assert done["error"]["code"] == MediaUnavailable.code
 
 
@@ -359,7 +379,7 @@ def test_a_clip_sounds_where_sound_was_asked_for_or_given(
     tone = np.sin(np.arange(48_000) / 20.0).astype(np.float32)[None, :] * 0.3
     rank._runner = Listener(Sound(tone, 48_000))
     media.put_bytes("drivers/s", b"a song", "audio/wav")
-    done = last(rank.generate(replace(task(), **changes)))
+    done = last(rank.whole(replace(task(), **changes)))
     video = tmp_path / "out.mp4"
     video.write_bytes(media.read(done["media"]["video"]["key"]))
     assert (probe(video).audio is not None) is sounds
