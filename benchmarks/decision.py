@@ -39,6 +39,7 @@ from models.card import HOSTED, AreaSizes, Card, LatticeFrames, Mode, PricePerGp
 from models.catalog import Catalog, load_catalog
 from models.cost import estimate, price_of, usd
 from models.gpus import GpuType, load_gpus
+from models.sharding import DEGREES
 from models.types import CameraMove, CameraWish, ClipWish, Intensity, Objective, Priority, Size, TaskType
 from policies.base import (
     Candidate,
@@ -52,7 +53,7 @@ from policies.base import (
     Waiting,
 )
 from policies.calibration import EXPLORE_BELOW, Belief, slice_of
-from policies.candidates import DEGREES, predict
+from policies.candidates import predict, ways
 from policies.durations import default_seconds
 from policies.engine import Engine, idle_fleet
 from policies.geometry import plan_clip
@@ -244,7 +245,7 @@ def naive(
             continue
         belief = beliefs.get((card.id, use))
         quality, rating = expected(standing(card, adapted(offer)), seen, belief, profile.reference_elo)
-        for mode in offer.modes:
+        for mode in [way for row in offer.modes for way in ways(row)]:
             plan = plan_clip(
                 mode,
                 request.features.image.size,
@@ -269,7 +270,10 @@ def naive(
                     ),
                     pool,
                     wait_seconds(
-                        pool, inf if request.deadline_s is None else request.deadline_s, request.priority
+                        pool,
+                        inf if request.deadline_s is None else request.deadline_s,
+                        request.priority,
+                        degree,
                     ),
                     quality,
                     request.deadline_s,

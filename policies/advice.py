@@ -44,6 +44,7 @@ def advise(request: RouteRequest, chosen: Scored | None) -> tuple[str, ...]:
         told += _on_drive(request, candidate)
         told += _on_frame(request, candidate)
         told += _on_camera(request, card)
+        told += _on_refused(request, card)
         told += _on_loop(request, candidate)
         told += _on_sound(request, card)
         told += _on_figure(request, card)
@@ -141,6 +142,30 @@ def _on_camera(request: RouteRequest, card: Card) -> list[str]:
     return [
         f"{card.id}: {asked} is asked in words only, which models follow in 28-40 % of clips. Require the "
         "move to get a model with a camera interface."
+    ]
+
+
+def _on_refused(request: RouteRequest, card: Card) -> list[str]:
+    """Moves that the words rule out: no model has an input for that, but one for a move that is asked."""
+    refused = request.features.prompt.camera_refused
+    controls = tuple(wish.move for wish in request.camera)
+    contrary = [move for move in controls if move in refused]
+    if contrary:
+        return [
+            f"The words rule out {', '.join(contrary)}, and the camera control asks for it: {card.id} is "
+            "told both. Drop one of them."
+        ]
+    if not refused or controls or request.features.prompt.camera:
+        return []
+    ruled_out = ", ".join(refused)
+    if card.makes == "rendered":
+        return [
+            f"{card.id} moves the camera in its own way where no move is asked, and the words rule out "
+            f"{ruled_out}: ask for the move that you want, or for static."
+        ]
+    return [
+        f"{card.id}: {ruled_out} is ruled out in words only, which models may miss; ask for another move, or "
+        "for static."
     ]
 
 

@@ -159,6 +159,8 @@ class Waiting(NamedTuple):
     priority: Priority
     seconds: float
     """Predicted run time there."""
+    gpus: int = 1
+    """GPUs that it is planned to run on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +173,16 @@ class Pool:
     gpu: str
     """GPU type, a key of gpus.yaml (`cpu` for a laptop)."""
     gang_size: int = 1
+    """GPUs of one replica, which its clips share."""
+    slots: int = 1
+    """Clips that one replica holds at once."""
     replicas: int = 0
     """Live replicas."""
     max_replicas: int = 1
     busy_seconds: tuple[float, ...] = ()
-    """Predicted seconds until each busy replica is free; idle ones are absent."""
+    """Predicted seconds until each clip that runs is done; idle replicas are absent."""
+    busy_gpus: tuple[int, ...] = ()
+    """GPUs that each of them is planned to run on, in the same order; empty: one each."""
     queued_seconds: float = 0.0
     """Predicted seconds of queued work that is already promised to this pool, beside `waiting`; it counts as
     ahead of any new job."""
@@ -193,6 +200,12 @@ class Pool:
     congestion: float = 1.0
     """A factor, 1 or more, on the price of its GPU seconds in utility alone, over the one that follows from
     its load (see `policies.load.congestion`). Never on a price that is told."""
+
+    @property
+    def gpus_at_work(self) -> int:
+        """GPUs that running clips are planned to hold; never more than there are."""
+        at_work = sum(self.busy_gpus) if self.busy_gpus else len(self.busy_seconds)
+        return min(at_work, self.replicas * self.gang_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,8 +305,8 @@ class Rejected(NamedTuple):
 class Saves(NamedTuple):
     """What a changed request saves against the one that was asked, had it neither deadline nor budget.
 
-    Negative figures are what it costs more; None where the request as asked can be had at no price or time,
-    or where a price is not known.
+    Seconds are never negative: 0 where the clip is there no sooner. Negative USD are what it costs more. None
+    where the request as asked can be had at no price or time, or where a price is not known.
     """
 
     seconds: float | None = None
@@ -337,7 +350,8 @@ class Decision:
     clashes: tuple[Clash, ...] = ()
     """Which wishes stand in each other's way, when nothing fits: every smallest set of them."""
     notes: tuple[str, ...] = ()
-    """How the choice was made where that is not the rule: explored, or held out from what was learned."""
+    """How the choice was made where that is not the rule (explored, or held out from what was learned), and
+    why a long clip is one shot or a chain where its model can do both."""
 
     @property
     def pareto(self) -> tuple[Scored, ...]:

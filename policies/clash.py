@@ -2,14 +2,15 @@
 
 A set of wishes clashes when a request with those alone cannot be had. Sets are tried by size, one wish, then
 two, then three, each by deciding on the request with all other wishes dropped; the smallest ones that clash
-are told, all of them. A file that is given is more than a wish, since some models cannot do without: a set
-only clashes when the files do not help.
+are told, all of them. Where giving one wish of each up would still not do, the sets that then clash are told
+too, so that what is told is all that must give way. A file that is given is more than a wish, since some
+models cannot do without: a set only clashes when the files do not help.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from itertools import combinations
+from itertools import combinations, islice, product
 from typing import TYPE_CHECKING
 
 from policies.base import Clash
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
 LARGEST = 3
 """Sets of more wishes are not looked for one by one: four of ten would be 210 decisions."""
+
+MOST = 6
+"""Sets that are told. Our choice: nobody reads more of them."""
+MOST_WAYS = 16
+"""Ways of giving one wish of each set up that are tried. Our choice: each is a decision."""
 
 FILES = frozenset({"last_image", "driving_video", "audio"})
 """Wishes that are inputs."""
@@ -45,7 +51,9 @@ FILTERS: Mapping[str, tuple[str, ...]] = {
 
 
 def find_clashes(request: RouteRequest, decide: Callable[[RouteRequest], Decision]) -> tuple[Clash, ...]:
-    """The smallest sets of wishes that cannot be had together; none when nothing at all can be had.
+    """The smallest sets of wishes that cannot be had together, and what clashes once they give way.
+
+    None when nothing at all can be had.
 
     Args:
         request: The request that nothing fits.
@@ -58,25 +66,41 @@ def find_clashes(request: RouteRequest, decide: Callable[[RouteRequest], Decisio
         names = {wish.field for wish in kept}
         return decide(without(request, *(wish.field for wish in wishes if wish.field not in names)))
 
+    def clashes(kept: Sequence[Wish]) -> bool:
+        return left(kept).chosen is None and left((*kept, *files)).chosen is None
+
     if left(()).chosen is None:
         return ()
+    sets: list[tuple[Wish, ...]] = []
     for size in range(1, min(LARGEST, len(wishes)) + 1):
-        found = []
-        for kept in combinations(wishes, size):
-            decision = left(kept)
-            if decision.chosen is None and left((*kept, *files)).chosen is None:
-                found.append(_clash(request, kept, decision))
-        if found:
-            return tuple(found)
-    return (_clash(request, _minimal(wishes, left), decide(request)),)
+        sets = [kept for kept in combinations(wishes, size) if clashes(kept)]
+        if sets:
+            break
+    while len(sets) < MOST:
+        rest = _still_clashing(wishes, sets, clashes)
+        if rest is None:
+            break
+        sets.append(_minimal(rest, clashes))
+    return tuple(_clash(request, kept, left(kept)) for kept in sets)
 
 
-def _minimal(wishes: Sequence[Wish], left: Callable[[Iterable[Wish]], Decision]) -> tuple[Wish, ...]:
+def _still_clashing(
+    wishes: Sequence[Wish], sets: Sequence[tuple[Wish, ...]], clashes: Callable[[Sequence[Wish]], bool]
+) -> list[Wish] | None:
+    """What clashes even after one wish of each set was given up; None when each way of doing so helps."""
+    for given_up in islice(product(*sets), MOST_WAYS):
+        rest = [wish for wish in wishes if wish not in given_up]
+        if clashes(rest):
+            return rest
+    return None
+
+
+def _minimal(wishes: Sequence[Wish], clashes: Callable[[Sequence[Wish]], bool]) -> tuple[Wish, ...]:
     """One set that clashes and holds no wish too many: each is dropped in turn, and stays out if it can."""
     kept = list(wishes)
     for wish in wishes:
         fewer = [other for other in kept if other is not wish]
-        if left(fewer).chosen is None:
+        if clashes(fewer):
             kept = fewer
     return tuple(kept)
 

@@ -12,6 +12,7 @@ from math import ceil, exp, floor, log10
 from typing import TYPE_CHECKING
 
 from policies.base import CounterOffer, Saves
+from policies.candidates import total_sigma
 from policies.nearest import generated_first, highest_rate, largest_size, longest
 from policies.wishes import AUTO, present, without
 from policies.wishes import patch as patch_of
@@ -73,7 +74,7 @@ def _saves(unlimited: Scored | None, chosen: Scored) -> Saves:
         return Saves()
     before, after = unlimited.candidate.prediction, chosen.candidate.prediction
     return Saves(
-        seconds=before.total_seconds - after.total_seconds,
+        seconds=max(0.0, before.total_seconds - after.total_seconds),
         usd=None if before.usd is None or after.usd is None else before.usd - after.usd,
     )
 
@@ -108,7 +109,8 @@ def _with_deadline(request: RouteRequest, seconds: float) -> Change:
 
 def _needed_seconds(candidate: Candidate) -> float:
     prediction = candidate.prediction
-    return prediction.wait_seconds + prediction.seconds * exp(SURE * candidate.pool.sigma)
+    sigma = total_sigma(prediction.wait_seconds, prediction.seconds, candidate.pool.sigma)
+    return prediction.total_seconds * exp(SURE * sigma)
 
 
 def _budget(request: RouteRequest, decide: Decide) -> Change | None:

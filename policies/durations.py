@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING
 
 from models.types import Intensity
 from policies.geometry import DEFAULT_SECONDS
+from policies.quality import SURE_OF_SUBJECT
 
 if TYPE_CHECKING:
     from policies.base import RouteRequest
-
-SURE_OF_SUBJECT = 0.5
-"""Confidence from which a subject counts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,19 +14,19 @@ from policies.clash import find_clashes
 from policies.counter import counter_offers as find_counter_offers
 from policies.fleet import idle_fleet
 from policies.gather import Gatherer
+from policies.longer import long_clip_note
 from policies.ordering import EQUAL
+from policies.wishes import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from models.catalog import Catalog
     from models.gpus import GpuType
-    from policies.base import Candidate, Clash, CounterOffer, Fleet, RouteRequest
+    from policies.base import Candidate, Clash, CounterOffer, Fleet, Rejected, RouteRequest
     from policies.profile import Profile
 
 __all__ = ["Engine", "idle_fleet"]
-
-AUTO = "auto"
 
 _new = tuple.__new__
 """Makes named tuples by the hundred: their own constructors take twice as long."""
@@ -102,7 +102,7 @@ class Engine:
             chosen=chosen,
             fallbacks=_fallbacks(ordered, profile.fallbacks),
             candidates=tuple(ordered),
-            rejected=tuple(rejected),
+            rejected=_own_first(rejected, request.model),
             counter_offers=tuple(counters),
             advice=advise(request, chosen),
             clashes=tuple(clashes),
@@ -110,8 +110,23 @@ class Engine:
         )
 
 
+def _own_first(rejected: Sequence[Rejected], model: str) -> tuple[Rejected, ...]:
+    """What is said of the asked model first, what is said of retired ones last."""
+    ordered: tuple[list[Rejected], ...] = ([], [], [])
+    for row in rejected:
+        ordered[0 if row.model == model else 2 if row.filter == "lifecycle" else 1].append(row)
+    own, others, gone = ordered
+    return (*own, *others, *gone)
+
+
 def _notes(request: RouteRequest, fleet: Fleet, ordered: Sequence[Scored]) -> tuple[str, ...]:
-    """How the choice was made, where that is not by the highest utility and all that is known."""
+    """How the choice was made where that is not the rule, and why a long clip is made as it is."""
+    told = (*_learning(request, fleet, ordered), long_clip_note(ordered))
+    return tuple(note for note in told if note is not None)
+
+
+def _learning(request: RouteRequest, fleet: Fleet, ordered: Sequence[Scored]) -> tuple[str, ...]:
+    """Where the choice is not by the highest utility and all that is known."""
     part = slice_of(request.draw, request.objective)
     if part == "hold_out" and fleet.beliefs:
         return ("held out: decided without what votes have taught, so that their worth can be measured",)

@@ -6,8 +6,8 @@ from math import log
 from typing import TYPE_CHECKING
 
 from models.card import HOSTED, ApiLatency
+from models.sharding import DEGREES
 from policies.base import Fleet, Pool
-from policies.candidates import DEGREES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,6 +7,7 @@ kept follows from its key alone: keeping it changes no decision.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -128,17 +129,21 @@ class Gatherer:
                 rejected.append(out)
                 continue
             pools = serving.pools
-            quality = judge(entry)
+            quality: tuple[float, Rating] | None = None
             for row in entry.rows:
                 planned = plans[row.limits]
                 if planned is None:
                     planned = self._candidates.planned(row, photo, key, sheet)
                 if isinstance(planned, str):
-                    rejected.append(Rejected(*entry.key, "geometry", row.prefix + planned))
+                    if row.spare:
+                        continue
+                    rejected.append(_new(Rejected, (*entry.key, "geometry", row.prefix + planned)))
                     continue
+                if quality is None:
+                    quality = judge(entry)
                 said = sweep(entry, row, planned, pools, quality, kept)
                 if said is not None:
-                    rejected.append(Rejected(*entry.key, said[0], row.prefix + said[1]))
+                    rejected.append(_new(Rejected, (*entry.key, said[0], row.prefix + said[1])))
         return kept, rejected
 
     def _sweep(self, request: RouteRequest, terms: Terms) -> Sweep:
@@ -156,7 +161,8 @@ class Gatherer:
         for bit, (_, _, applies) in enumerate(profile.candidate_filters):
             applying |= applies(request) << bit
         deadline_s, with_audio = request.deadline_s, request.generate_audio
-        due, band = inf if deadline_s is None else deadline_s, BANDS[request.priority]
+        band = BANDS[request.priority]
+        asked_place = (band, inf if deadline_s is None else deadline_s)
         price = self._candidates.priced
 
         def sweep(
@@ -181,16 +187,17 @@ class Gatherer:
                 if filters is None:
                     filters = by_mask[bits] = _of_bits(profile, bits)
                 gang, gpu = pool.gang_size, pool.gpu
-                wait = backlog.wait(due, band)
+                # As `Backlog.waits`, which is asked once for each mode and pool.
+                places, starts, congestion = backlog
+                waits = starts[band][bisect_right(places, asked_place) if places else 0]
                 for gpus in degrees:
                     if gpus > gang:
                         break
                     priced = known.get((made_as, gpu, gpus, with_audio))
                     if priced is None:
                         priced = price(entry, row, planned, pool, gpus, with_audio)
-                    predicted = predict(
-                        priced, pool, wait, chance, deadline_s, by_gpu, backlog.congestion, rating
-                    )
+                    wait = waits[gpus.bit_length() - 1]
+                    predicted = predict(priced, pool, wait, chance, deadline_s, by_gpu, congestion, rating)
                     made = _new(Candidate, (card, offer, mode, plan, gpus, pool, predicted))
                     for filtered_by, reject in filters:
                         reason = reject(request, made)

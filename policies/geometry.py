@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import TYPE_CHECKING
 
+from models.limits import StretchedMode
 from models.types import ClipPlan, Geometry, Size
 from policies.lengths import Length, made_frames, nearest_length
 from policies.sizes import even, framing, nearest_size, overlap
@@ -99,7 +100,18 @@ def plan_length(
         min_seconds=tolerance.min_seconds,
         min_fps=tolerance.min_fps,
     )
-    return Lasting(length, _too_short(wish, length, tolerance), _length_told(mode, wish, length, whole=whole))
+    far = _too_short(wish, length, tolerance)
+    if isinstance(mode, StretchedMode) and not _needs_stretch(mode, wish, length):
+        far = f"{mode.trained_frames} frames, which the model was trained on, are enough"
+    elif length.segments < mode.min_segments:
+        far = "one segment is enough, and this mode only chains them"
+    return Lasting(length, far, _length_told(mode, wish, length, whole=whole))
+
+
+def _needs_stretch(mode: StretchedMode, wish: ClipWish, length: Length) -> bool:
+    """True when the clip is asked longer than the longest that the model was trained on."""
+    trained = made_frames(mode.trained_frames, 1, length.interpolation)
+    return wish.seconds is not None and round(wish.seconds * length.fps) > trained
 
 
 def plan_made(
@@ -117,6 +129,9 @@ def plan_made(
     if lasting.far is not None:
         return lasting.far
     length = lasting.length
+    beyond = 0
+    if isinstance(mode, StretchedMode):
+        beyond = length.native - mode.trained_frames
     native = Geometry(size.width, size.height, length.native, length.native_fps)
     whole = cut is size and length.frames == length.native and length.interpolation == 1
     return ClipPlan(
@@ -126,17 +141,28 @@ def plan_made(
         segments=length.segments,
         interpolation=length.interpolation,
         gave_way=told,
+        overlap=length.overlap,
+        beyond=beyond,
     )
 
 
 def plan_frames(plan: ClipPlan) -> int:
     """Frames that exist before the plan's final cut."""
-    return made_frames(plan.native.num_frames, plan.segments, plan.interpolation)
+    return made_frames(plan.native.num_frames, plan.segments, plan.interpolation, plan.overlap)
 
 
 def reframed(plan: ClipPlan, laid: Framing) -> ClipPlan:
     """The same clip of a photograph of another shape."""
-    return ClipPlan(plan.effective, plan.native, laid, plan.segments, plan.interpolation, plan.gave_way)
+    return ClipPlan(
+        plan.effective,
+        plan.native,
+        laid,
+        plan.segments,
+        plan.interpolation,
+        plan.gave_way,
+        plan.overlap,
+        plan.beyond,
+    )
 
 
 def no_size(mode: Mode, photo: Size, wish: ClipWish) -> str:

@@ -1,8 +1,8 @@
 """Frames, frame rate and duration: the nearest length that a mode can make.
 
-A clip of `segments` chained native lengths shares the joint frames, so it has
-`segments * (native - 1) + 1` frames; interpolation puts `factor - 1` frames into each gap; the result is
-cut at the end to the asked duration.
+A clip of `segments` chained native lengths, of which neighbours share `overlap` frames, has
+`segments * (native - overlap) + overlap` frames; interpolation puts `factor - 1` frames into each gap; the
+result is cut at the end to the asked duration.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class Length:
         segments: Segments chained.
         interpolation: Frames per native gap after interpolation (1: none).
         frames: Frames delivered, after the cut.
+        overlap: Frames that neighbouring segments share.
     """
 
     native: int
@@ -36,6 +37,7 @@ class Length:
     segments: int
     interpolation: int
     frames: int
+    overlap: int = 1
 
     @property
     def fps(self) -> float:
@@ -48,9 +50,9 @@ class Length:
         return self.frames / self.fps
 
 
-def made_frames(native: int, segments: int, interpolation: int) -> int:
+def made_frames(native: int, segments: int, interpolation: int, overlap: int = 1) -> int:
     """Frames that exist before the cut."""
-    return segments * (native - 1) * interpolation + 1
+    return (segments * (native - overlap) + overlap - 1) * interpolation + 1
 
 
 def longest(lengths: Lengths, fps: float) -> int:
@@ -146,10 +148,14 @@ def _reach(
     gaps = ceil((wanted - 1) / factor)
     top = longest(lengths, fps)
     for segments in range(1, mode.max_segments + 1):
-        native = at_least(lengths, fps, ceil(gaps / segments) + 1)
+        # One segment has no neighbour to share frames with.
+        shared = mode.overlap if segments > 1 else 1
+        native = at_least(lengths, fps, ceil((gaps + 1 - shared) / segments) + shared)
         if native is not None:
-            return Length(native, fps, segments, factor, wanted)
-    return Length(top, fps, mode.max_segments, factor, made_frames(top, mode.max_segments, factor))
+            return Length(native, fps, segments, factor, wanted, shared)
+    shared = mode.overlap if mode.max_segments > 1 else 1
+    most = made_frames(top, mode.max_segments, factor, shared)
+    return Length(top, fps, mode.max_segments, factor, most, shared)
 
 
 def _key(

@@ -4,6 +4,11 @@ A pool's work in hand is rolled forward once: jobs that wait are put on its repl
 they will be served (bands, then the nearest deadline, with hold-back), each on the one that is free first.
 What is kept of it is when a further job could start behind the first k of them, so that asking is a
 bisection.
+
+A replica of several GPUs (a gang) serves as many clips as have room on its GPUs: a clip of g GPUs starts when
+that many of one gang are free, and holds them to its end. The gang itself does better: it takes the next step
+of whoever is most urgent, so nothing is held back there, and lends idle GPUs to clips that were planned for
+fewer. What is predicted here is therefore late rather than early.
 """
 
 from __future__ import annotations
@@ -30,54 +35,103 @@ class Backlog(NamedTuple):
 
     places: tuple[tuple[int, float], ...]
     """(band, due) of each job that waits, in the order of service."""
-    starts: tuple[tuple[float, ...], ...]
-    """By band: seconds until a job of that band could start behind the first k waiting jobs."""
+    starts: tuple[tuple[tuple[float, ...], ...], ...]
+    """By band: seconds until a job of that band could start behind the first k waiting jobs, on 1, 2, 4 ...
+    GPUs, as far as the pool's gangs reach."""
     congestion: float
     """Price factor of its GPU seconds (see `congestion`)."""
 
-    def wait(self, due: float, band: int) -> float:
-        """Seconds until a new job of this band, due in `due` seconds, could start; behind its equals."""
+    def waits(self, due: float, band: int) -> tuple[float, ...]:
+        """Seconds until a new job of this band, due in `due` seconds, could start; behind its equals.
+
+        The n-th figure is for 2^n GPUs.
+        """
         starts = self.starts[band]
         return starts[bisect_right(self.places, (band, due))] if self.places else starts[0]
 
 
 def roll_forward(pool: Pool) -> Backlog:
     """The work in hand of `pool` as it will be served if nothing else comes."""
-    free = _free_times(pool)
-    rooms = [room(priority, len(free)) for priority in BANDS]
-    # A job of a band that may keep k replicas busy starts when all but k - 1 of them are free.
-    at = [len(free) - most for most in rooms]
-    queue = sorted((BANDS[job.priority], job.due, job.seconds) for job in pool.waiting)
-    starts: list[list[float]] = [[free[index]] for index in at]
-    for band, _, seconds in queue:
-        # A job that must wait for room leaves the replicas that are free before it to those above its band.
-        insort(free, free.pop(at[band]) + max(0.0, seconds))
-        for found, index in zip(starts, at, strict=True):
-            found.append(free[index])
+    queue = sorted((BANDS[job.priority], job.due, job.seconds, job.gpus) for job in pool.waiting)
     return Backlog(
-        tuple((band, due) for band, due, _ in queue),
-        tuple(tuple(found) for found in starts),
+        tuple([(band, due) for band, due, _, _ in queue]),
+        _on_gangs(pool, queue) if pool.gang_size > 1 else _on_replicas(pool, queue),
         max(1.0, pool.congestion) * congestion(utilisation(pool)),
     )
 
 
-def wait_seconds(pool: Pool, due: float = inf, priority: Priority = Priority.NORMAL) -> float:
+Queue = list[tuple[int, float, float, int]]
+"""Band, due, seconds and GPUs of each job that waits, in the order of service."""
+Starts = tuple[tuple[tuple[float, ...], ...], ...]
+
+
+def _on_replicas(pool: Pool, queue: Queue) -> Starts:
+    """`Backlog.starts` where each replica runs one clip at a time."""
+    free = _free_times(pool)
+    rooms = [room(priority, len(free)) for priority in BANDS]
+    # A job of a band that may keep k replicas busy starts when all but k - 1 of them are free.
+    at = [len(free) - most for most in rooms]
+    starts: list[list[tuple[float, ...]]] = [[(free[index],)] for index in at]
+    for band, _, seconds, _ in queue:
+        # A job that must wait for room leaves the replicas that are free before it to those above its band.
+        insort(free, free.pop(at[band]) + max(0.0, seconds))
+        for found, index in zip(starts, at, strict=True):
+            found.append((free[index],))
+    return tuple([tuple(found) for found in starts])
+
+
+def _on_gangs(pool: Pool, queue: Queue) -> Starts:
+    """`Backlog.starts` where the GPUs of each replica are shared by several clips; the same for each band.
+
+    Which gang a clip really runs on is not known. But of R gangs one has g GPUs free as soon as R (g - 1) + 1
+    are free in all, so that is when a clip of g GPUs starts; of a single gang it is when g are.
+    """
+    size, gangs = pool.gang_size, max(1, pool.replicas)
+    free = [pool.cold_start_s if pool.replicas <= 0 else 0.0] * (size * gangs)
+    widths = pool.busy_gpus or (1,) * len(pool.busy_seconds)
+    # The widest first, so that they fit where they must have fitted.
+    for gpus, seconds in sorted(zip(widths, pool.busy_seconds, strict=True), reverse=True):
+        _put(free, min(gpus, size), gangs, seconds)
+    if pool.queued_seconds > 0:
+        free = _poured(free, pool.queued_seconds)
+    wanted = [gangs * ((1 << n) - 1) for n in range(size.bit_length())]
+    starts = [tuple([free[index] for index in wanted])]
+    for _, _, seconds, gpus in queue:
+        _put(free, min(gpus, size), gangs, seconds)
+        starts.append(tuple([free[index] for index in wanted]))
+    return (tuple(starts),) * len(BANDS)
+
+
+def _put(free: list[float], gpus: int, gangs: int, seconds: float) -> None:
+    """Let a clip run as soon as some gang surely has room; GPUs that are free before are left to others."""
+    last = gangs * (gpus - 1)
+    begin = free[last]
+    free[last - gpus + 1 : last + 1] = [begin + max(0.0, seconds)] * gpus
+    free.sort()
+
+
+def wait_seconds(pool: Pool, due: float = inf, priority: Priority = Priority.NORMAL, gpus: int = 1) -> float:
     """Predicted seconds until a new clip could start on the pool.
 
     Args:
         pool: With its load. Of a hosted account the replicas are the calls that it may have in flight.
         due: Seconds from now until the clip must be there; inf when it need not.
         priority: Its band.
+        gpus: GPUs of one replica that it is to run on: 1, 2, 4 ... up to `pool.gang_size`.
     """
-    return roll_forward(pool).wait(due, BANDS[priority])
+    return roll_forward(pool).waits(due, BANDS[priority])[gpus.bit_length() - 1]
 
 
 def utilisation(pool: Pool) -> float:
-    """Predicted seconds of work in hand over what the replicas do in `HORIZON_S`. 0: idle, 1: fully used."""
-    work = sum(pool.busy_seconds) + max(0.0, pool.queued_seconds)
+    """Predicted seconds of work in hand over what the GPUs do in `HORIZON_S`. 0: idle, 1: fully used."""
+    if pool.busy_gpus:
+        work = sum([left * gpus for left, gpus in zip(pool.busy_seconds, pool.busy_gpus, strict=True)])
+    else:
+        work = sum(pool.busy_seconds)
+    work += max(0.0, pool.queued_seconds)
     if pool.waiting:
-        work += sum(job.seconds for job in pool.waiting)
-    return work / (max(1, pool.replicas) * HORIZON_S)
+        work += sum([job.seconds * job.gpus for job in pool.waiting])
+    return work / (max(1, pool.replicas) * pool.gang_size * HORIZON_S)
 
 
 def congestion(used: float) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import inf
-from operator import attrgetter
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from policies.calibration import EXPLORE_BELOW, EXPLORE_MARGIN, slice_of
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 EQUAL = 1e-9
 """Utilities that differ by no more are equal: sums of floats end in other digits when nothing differs."""
 
-_utility = attrgetter("utility")
+_utility = itemgetter(1)
+"""The second field of `Scored`, by its place: half the time of a look-up by name."""
 
 
 def best_first(scored: Iterable[Scored]) -> list[Scored]:
@@ -27,10 +29,13 @@ def best_first(scored: Iterable[Scored]) -> list[Scored]:
     be late comes after all that are not, the least late first.
     """
     ordered = sorted(scored, key=_utility, reverse=True)
+    worths = [_utility(one) for one in ordered]
+    if not any(high - low <= EQUAL for high, low in pairwise(worths)):
+        return ordered
     # Keys are strings to build, so only those who tie are compared by them.
     first = 0
     for place in range(1, len(ordered) + 1):
-        if place < len(ordered) and ordered[first].utility - ordered[place].utility <= EQUAL:
+        if place < len(ordered) and worths[first] - worths[place] <= EQUAL:
             continue
         if place - first > 1:
             ordered[first:place] = sorted(ordered[first:place], key=_among_equals)

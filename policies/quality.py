@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from policies.calibration import Belief
 
 SURE_OF_SUBJECT = 0.5
-"""Confidence from which the subject names the cell that a vote is booked in."""
+"""Confidence from which a subject counts, and names the cell that a vote is booked in."""
 FABRIC_MOTIONS = frozenset({"billow", "flutter"})
 """What clothes do when they move; hair does it too, so they are half an evidence of fashion."""
 LOW_RESOLUTION = 512
@@ -77,6 +77,8 @@ def evidence(request: RouteRequest) -> dict[str, float]:
         seen[image.subject] = image.subject_confidence
     if prompt.historic or image.width < LOW_RESOLUTION or image.height < LOW_RESOLUTION:
         seen["historic"] = 1.0
+    elif image.aged > 0:
+        seen["historic"] = image.aged
     if prompt.environment_motion:
         seen[AMBIENT] = 1.0
     if _moves_camera(request):

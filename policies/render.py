@@ -69,6 +69,7 @@ def candidate_json(scored: Scored) -> Json:
         "model": candidate.card.id,
         "offer": candidate.offer.id,
         "backend": candidate.offer.backend,
+        "mode": candidate.mode.name,
         "geometry": geometry_json(candidate.plan.effective),
         "gpus": candidate.gpus,
         "utility": round(scored.utility, 4),
@@ -152,11 +153,13 @@ def plan_json(plan: ClipPlan) -> Json:
         "segments": plan.segments,
         "interpolation": plan.interpolation,
         "gave_way": list(plan.gave_way),
+        "overlap": plan.overlap,
+        "beyond": plan.beyond,
     }
 
 
 def plan_from_json(stored: Mapping[str, Any]) -> ClipPlan:
-    """The plan that `plan_json` wrote.
+    """The plan that `plan_json` wrote, now or before it knew of overlaps and of shots beyond the training.
 
     Raises:
         KeyError: a member is missing.
@@ -170,6 +173,8 @@ def plan_from_json(stored: Mapping[str, Any]) -> ClipPlan:
         segments=int(stored["segments"]),
         interpolation=int(stored["interpolation"]),
         gave_way=tuple(str(line) for line in stored["gave_way"]),
+        overlap=int(stored.get("overlap", 1)),
+        beyond=int(stored.get("beyond", 0)),
     )
 
 

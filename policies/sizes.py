@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, floor, inf, lcm, log, sqrt
+from math import ceil, floor, gcd, inf, lcm, log, sqrt
 from typing import TYPE_CHECKING
 
 from models.types import Fit, Framing, Size
@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 SAME_ASPECT = 0.05
 """Listed sizes whose aspects differ by less than this share count as one shape (16:9 and 832x480)."""
+
+EQUALLY_NEAR = 0.005
+"""Sizes whose losses differ by less are equally near: a quarter of a percent in shape, half a one in area."""
+MOST_PARTS = 8
+"""GPUs that may share the tokens of a clip."""
 
 
 def overlap(a: float, b: float) -> float:
@@ -89,9 +94,14 @@ def _on_lattice(sizes: AreaSizes, photo: Size, asked: Size | None) -> Size | Non
 
 
 def _closest(sizes: AreaSizes, pairs: Iterable[tuple[int, int]], aspect: float, area: float) -> Size | None:
-    """The allowed pair that loses least: a wrong shape weighs twice a wrong area."""
+    """The allowed pair that loses least: a wrong shape weighs twice a wrong area.
+
+    Of pairs that lose as little as makes no difference, the one whose cells divide evenly among GPUs: a cell
+    of the size lattice is a token of each latent frame. An exact size is always taken as it is.
+    """
     least, most, narrow, wide = sizes.min_pixels, sizes.pixels, sizes.aspect_min, sizes.aspect_max
-    lowest, best_w, best_h = inf, 0, 0
+    lowest, best = inf, None
+    allowed: list[tuple[float, int, int]] = []
     for w, h in pairs:
         pixels = w * h
         if pixels > most or pixels < least or w <= 0:
@@ -101,9 +111,18 @@ def _closest(sizes: AreaSizes, pairs: Iterable[tuple[int, int]], aspect: float, 
             continue
         # Logarithms, so that a portrait gets the mirror image of what a landscape gets.
         loss = 2 * abs(log(shape / aspect)) + abs(log(pixels / area))
+        allowed.append((loss, w, h))
         if loss < lowest:
-            lowest, best_w, best_h = loss, w, h
-    return Size(best_w, best_h) if best_w else None
+            lowest, best = loss, (w, h)
+    if best is None:
+        return None
+    if lowest > 0.0 and len(allowed) > 1:
+        near = [(w, h) for loss, w, h in allowed if loss < lowest + EQUALLY_NEAR]
+        if len(near) > 1:
+            cell = sizes.multiple
+            near.sort(key=lambda pair: (pair != best, *pair))
+            best = max(near, key=lambda pair: gcd((pair[0] // cell) * (pair[1] // cell), MOST_PARTS))
+    return Size(*best)
 
 
 def _heights(sizes: AreaSizes, width: int, step: int, aspect: float) -> Iterable[int]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from policies.base import RouteRequest
 
 AUTO = "auto"
+"""The `model` of a request that leaves the choice to the router."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,20 +115,30 @@ def _file(field: str, told: str, task: TaskType, **cleared: Any) -> Wish:
     def dropped(request: RouteRequest) -> RouteRequest:
         changes: dict[str, Any] = {given: False, **cleared}
         left = replace(request, **changes)
-        return replace(left, task=_task(left)) if request.task is task else left
+        return replace(left, task=_task_left(left)) if request.task is task else left
 
     return Wish(field, words, dropped)
 
 
-def _task(request: RouteRequest) -> TaskType:
-    """What is left to do once an input is gone."""
-    if request.has_driving_video:
+def task_of(*, prompt: bool, last_image: bool, driving_video: bool, audio: bool) -> TaskType:
+    """What is to be done with what is given beside the photograph: what drives the clip decides first."""
+    if driving_video:
         return TaskType.ANIMATE
-    if request.has_audio:
+    if audio:
         return TaskType.A2V
-    if request.has_last_image:
+    if last_image:
         return TaskType.FLF2V
-    return TaskType.TI2V if request.features.prompt.words else TaskType.I2V
+    return TaskType.TI2V if prompt else TaskType.I2V
+
+
+def _task_left(request: RouteRequest) -> TaskType:
+    """What is left to do once an input is gone."""
+    return task_of(
+        prompt=request.features.prompt.words > 0,
+        last_image=request.has_last_image,
+        driving_video=request.has_driving_video,
+        audio=request.has_audio,
+    )
 
 
 def _required(request: RouteRequest) -> str | None:

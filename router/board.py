@@ -59,7 +59,7 @@ class Board:
     def has_room(self, pool: Pool, priority: Priority) -> bool:
         """True when a job of this priority may be handed to the pool now.
 
-        A pool that cannot grow holds replicas back from lower bands; an offer on probation takes one attempt.
+        A pool that cannot grow holds slots back from lower bands; an offer on probation takes one attempt.
         """
         if self.room[pool.name] < 1:
             return False
@@ -67,7 +67,7 @@ class Board:
         if offer in self.fleet.probation and self.under_way[offer] > 0:
             return False
         busy = len(pool.busy_seconds)
-        return pool.replicas < pool.max_replicas or busy < held_back(priority, pool.replicas)
+        return pool.replicas < pool.max_replicas or busy < held_back(priority, pool.replicas * pool.slots)
 
     def knows_no_room(self, model: str) -> bool:
         """True when the model has pools here, and none of them has room."""
@@ -83,11 +83,16 @@ class Board:
         for name in resting:
             self._change(name, rested)
 
-    def occupy(self, pool: Pool, seconds: float) -> None:
-        """A job was handed to the pool."""
+    def occupy(self, pool: Pool, seconds: float, gpus: int = 1) -> None:
+        """A job was handed to the pool, to run on so many GPUs of one of its replicas."""
         self.room[pool.name] -= 1
         self.under_way[pool.model, pool.offer] += 1
-        self._change(pool.name, lambda pool: replace(pool, busy_seconds=(*pool.busy_seconds, seconds)))
+
+        def occupied(pool: Pool) -> Pool:
+            widths = () if pool.gang_size == 1 else (*pool.busy_gpus, gpus)
+            return replace(pool, busy_seconds=(*pool.busy_seconds, seconds), busy_gpus=widths)
+
+        self._change(pool.name, occupied)
 
     def promise(self, name: str, job: Waiting) -> None:
         """A job waits for the pool."""
@@ -99,9 +104,11 @@ class Board:
         if not chosen:
             return
         offer, seconds = (chosen["model"], chosen["offer"]), float(chosen["predicted"]["seconds"])
+        due, gpus = job.due_at - self.fleet.now, int(chosen.get("gpus", 1))
         for pool in self.fleet.pools:
             if (pool.model, pool.offer) == offer:
-                self.promise(pool.name, Waiting(job.due_at - self.fleet.now, band(job.priority), seconds))
+                width = min(gpus, pool.gang_size)
+                self.promise(pool.name, Waiting(due, band(job.priority), seconds, width))
                 return
 
     def _change(self, name: str, change: Callable[[Pool], Pool]) -> None:

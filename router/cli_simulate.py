@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from router.cli_options import JsonOption, comma_list
 from router.cli_report import Report, reporting
+from router.cli_simulate_gang import gang
+from router.cli_simulate_table import policy_table
 from router.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from rich.table import Table
 
 simulate = typer.Typer(no_args_is_help=True, help="Play policies through in simulated time.")
 
@@ -39,9 +42,7 @@ LEGEND = (
 )
 
 
-@simulate.callback()
-def _simulate() -> None:
-    """Keeps `routing` a command of its own, though it is the only one yet."""
+simulate.command()(gang)
 
 
 @simulate.command()
@@ -124,27 +125,6 @@ def _table(workload: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Ta
         f"{workload['arrivals']:.0f} jobs, {workload['seeds']} seed(s); nobody's utility exceeds "
         f"{workload['bound_with_capacity']:.3f}"
     )
-    table = Table(title=title, title_justify="left", caption=LEGEND, caption_justify="left")
-    table.add_column("policy", no_wrap=True)
     several = workload["seeds"] > 1
     columns = [column for column in COLUMNS if not (several and column[0] in WITHOUT_INTERVALS)]
-    for _, heading, _ in columns:
-        table.add_column(heading, justify="right", no_wrap=True)
-    kind = None
-    for row in rows:
-        if kind is not None and row["kind"] != kind:
-            table.add_section()
-        kind = row["kind"]
-        table.add_row(row["policy"], *(_cell(row, name, form) for name, _, form in columns))
-    return table
-
-
-def _cell(row: Mapping[str, Any], name: str, form: str) -> str:
-    value = row.get(name)
-    if value is None:
-        return "-"
-    half = row.get("ci95", {}).get(name)
-    told = format(value, form)
-    if half is None or name == "capability_violations":
-        return told
-    return f"{told} ±{format(half, form).removeprefix('0')}"
+    return policy_table(title, LEGEND, rows, columns)

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 from models.catalog import Catalog
@@ -31,6 +32,7 @@ from router.media import MediaStore
 from router.outage import Outage
 from router.purging import purge
 from router.queue import Queue
+from router.recent import Recent
 
 log = logging.getLogger("i2v.dispatch")
 
@@ -72,7 +74,8 @@ class Dispatcher:
         self._launcher = launcher
         self._lease_s = lease_s
         self._wake = asyncio.Event()
-        self._flights = Flights(store=store, launcher=launcher, lease_s=lease_s, landed=self.nudge)
+        self._recent = Recent(store)
+        self._flights = Flights(store=store, launcher=launcher, lease_s=lease_s, landed=self._landed)
         self._outage = Outage(lease_s)
         self._kept_house = float("-inf")
         self._pools: tuple[PoolRecord, ...] = ()
@@ -89,6 +92,10 @@ class Dispatcher:
     def nudge(self) -> None:
         """Something changed: look at the queue now."""
         self._wake.set()
+
+    def _landed(self) -> None:
+        self._recent.ended.outdate()
+        self.nudge()
 
     async def run(self) -> None:
         """Tick for ever. A store that is away is waited for; any other fault of a tick is logged.
@@ -142,12 +149,13 @@ class Dispatcher:
         await self._keep_house()
         pools, running = await self._store.pools(), await self._store.running()
         self._flights.review(running)
-        await self._flights.recall(pools, time.time())
+        if await self._flights.recall(pools, time.time()):
+            running = await self._store.running()
         queue = Queue(self._store)
         first = await queue.next()
         if not first:
             return 0
-        board = await self._board(waiting=len(first))
+        board = await self._board(pools, running, waiting=len(first))
         thorough = time.monotonic() - self._looked >= THOROUGH_S
         if thorough:
             self._looked = time.monotonic()
@@ -163,9 +171,10 @@ class Dispatcher:
             page = [] if board.full else await queue.next()
         return handed
 
-    async def _board(self, *, waiting: int) -> Board:
+    async def _board(self, pools: Sequence[PoolRecord], running: Sequence[Attempt], *, waiting: int) -> Board:
+        """Without the backlog: each job that waits is promised when it is looked at."""
         now = time.time()
-        sources = await read_sources(self._store, now=now, with_backlog=False)
+        sources = await read_sources(self._store, self._recent, now=now, pools=pools, running=running)
         fleet = build_fleet(sources, self._catalog, now=now)
         board = Board(
             fleet,
@@ -238,14 +247,15 @@ class Dispatcher:
 
     async def _hand_out(self, job: Job, decision: Decision, chosen: Scored, board: Board) -> int:
         pool, seconds = chosen.candidate.pool, chosen.candidate.prediction.seconds
+        gpus = chosen.candidate.gpus
         priority = band(job.priority)
         if not board.has_room(pool, priority):
-            board.promise(pool.name, Waiting(job.due_at - board.fleet.now, priority, seconds))
+            board.promise(pool.name, Waiting(job.due_at - board.fleet.now, priority, seconds, gpus))
             return 0
         attempt = await self._claim(job, decision, chosen, board.fleet)
         if attempt is None:
             return 0
-        board.occupy(pool, seconds)
+        board.occupy(pool, seconds, gpus)
         self._flights.launch(attempt, job.expires_at)
         return 1
 

@@ -27,22 +27,22 @@ from models.types import (
     Priority,
     Residency,
     Size,
-    TaskType,
 )
-from policies.base import Decision, Features, Fleet, RouteRequest
+from policies.base import Decision, Features, Fleet, Rejected, RouteRequest
 from policies.engine import Engine, idle_fleet
 from policies.render import decision_json
+from policies.wishes import AUTO, task_of
 from router.features import features_from_json, features_json
 from router.features.prompt import read_prompt
-from router.fleet import LiveFleet, healed
+from router.fleet import BANDS, LiveFleet, healed
 from router.jobs.records import Job, NewJob
 from router.schemas import MAX_SEED, Wishes
 from router.settings import Settings
 
-AUTO = "auto"
 MOST_CLASHES = 3
 """Clashes that an error spells out; the decision has them all."""
-BANDS = {Priority.LOW: 0, Priority.NORMAL: 1, Priority.HIGH: 2}
+MOST_REASONS = 3
+"""Rejections likewise."""
 FINAL_ESTIMATE = "final_estimate"
 """Member of a preview's `routing`: what its final is predicted to take."""
 NO_DRIVERS: Mapping[str, Any] = MappingProxyType({})
@@ -118,9 +118,11 @@ def clip_request(wishes: Wishes, photograph: Size, base: ClipRequest | None = No
     size = wishes.wished_size(photograph)
     seconds = wishes.seconds if wishes.seconds is not None else wishes.duration
     camera = wishes.camera
-    if camera is None and wishes.prompt is not None and read_prompt(wishes.prompt).camera:
-        # New words that name a move replace a move that was only wished for.
-        start = replace(start, camera=tuple(wish for wish in start.camera if wish.required))
+    if camera is None and wishes.prompt is not None:
+        # New words that name a move replace a move that was only wished for; so do those that rule it out.
+        said = read_prompt(wishes.prompt)
+        kept = [w for w in start.camera if w.required or not (said.camera or w.move in said.camera_refused)]
+        start = replace(start, camera=tuple(kept))
 
     def hint(name: str, default: Any) -> Any:
         value = wishes.hint(name)
@@ -221,17 +223,15 @@ def route_request(
 ) -> RouteRequest:
     """What policies see. `deadline_s` overrides the stored one when time has passed since submission."""
     video, audio = drivers.get("driving_video"), drivers.get("audio")
-    task = TaskType.TI2V if clip.prompt else TaskType.I2V
-    if video is not None:
-        task = TaskType.ANIMATE
-    elif audio is not None:
-        task = TaskType.A2V
-    elif has_last_image:
-        task = TaskType.FLF2V
     return RouteRequest(
         features=features,
         wish=clip.wish,
-        task=task,
+        task=task_of(
+            prompt=bool(clip.prompt),
+            last_image=has_last_image,
+            driving_video=video is not None,
+            audio=audio is not None,
+        ),
         model=clip.model,
         objective=clip.objective,
         camera=clip.camera,
@@ -337,7 +337,7 @@ def new_job(
         request=stored,
         features=features_json(features),
         routing=routing,
-        priority=BANDS[clip.priority],
+        priority=BANDS.index(clip.priority),
         due_in_s=clip.deadline_s if clip.deadline_s is not None else settings.default_due_s,
         expires_in_s=settings.queue_ttl_s,
         fingerprint=fingerprint(clip, identities, remixed_from, finalizes),
@@ -361,7 +361,7 @@ class RouteEngine:
 
         Raises:
             UnknownModel: `model` names no card.
-            InvalidRequest: an id in `allow` or `deny` names none.
+            InvalidRequest: an entry in `allow` or `deny` names no card, or no offer (`model/offer`) of one.
         """
         if clip.model != AUTO:
             self.catalog.get(clip.model)
@@ -369,13 +369,21 @@ class RouteEngine:
 
     def _ids(self, name: str, ids: Sequence[str]) -> tuple[str, ...]:
         known = []
-        for card_id in ids:
+        for entry in ids:
+            card_id, slash, offer_id = entry.partition("/")
             try:
-                known.append(self.catalog.get(card_id).id)
+                card = self.catalog.get(card_id)
             except UnknownModel as error:
                 raise InvalidRequest(
                     f"{name}: {error.message}", param=name, allowed=list(self.catalog.cards)
                 ) from None
+            offers = [f"{card.id}/{offer.id}" for offer in card.offers]
+            full = f"{card.id}{slash}{offer_id}"
+            if slash and full not in offers:
+                raise InvalidRequest(
+                    f"{name}: {card.id} has no offer {offer_id!r}", param=name, allowed=[card.id, *offers]
+                )
+            known.append(full)
         return tuple(known)
 
     def idle(self) -> Fleet:
@@ -418,13 +426,20 @@ def no_route_message(decision: Decision) -> str:
     """Which wishes clash, why nothing fits and what would, in one paragraph."""
     parts = ["No model can do this."]
     parts += [f"{clash.told[0].upper()}{clash.told[1:]}." for clash in decision.clashes[:MOST_CLASHES]]
-    reasons = [f"{row.model}/{row.offer}: {row.reason}" for row in decision.rejected[:3]]
+    # That another model was asked for, or allowed, says nothing of why those that were cannot.
+    told = [row for row in decision.rejected if row.filter != "model_choice"] or decision.rejected
+    reasons = [f"{_named(row)}: {row.reason}" for row in told[:MOST_REASONS]]
     more = len(decision.rejected) - len(reasons)
     parts.append(" | ".join(reasons) + (f" | and {more} more" if more > 0 else ""))
     changes = [offer.change for offer in decision.counter_offers]
     if changes:
         parts.append(f"What would fit: {'; '.join(changes)}.")
     return " ".join(part for part in parts if part)
+
+
+def _named(row: Rejected) -> str:
+    """`model/offer`; a retired card may have no offer left."""
+    return f"{row.model}/{row.offer}" if row.offer else row.model
 
 
 def clashing_fields(decision: Decision) -> str | None:

@@ -25,8 +25,9 @@ SHOWN = ("model", "offer", "geometry", "gpus")
 def final_clip(preview: Job, wishes: FinalizeVideo) -> ClipRequest:
     """What the final of a completed preview asks.
 
-    Words, seed, controls, playing time and asked size are the preview's; a size that was not asked may rise.
-    Deadline and budget were the draft's: the final has those that `wishes` give.
+    Words, seed, controls, asked size and asked playing time are the preview's (see `final_seconds`); a size
+    that was not asked may rise, and a playing time that was not asked is the default again. Deadline and
+    budget were the draft's: the final has those that `wishes` give.
 
     Raises:
         InvalidRequest: the job is no preview.
@@ -61,10 +62,10 @@ def final_clip(preview: Job, wishes: FinalizeVideo) -> ClipRequest:
 
 
 def final_seconds(wished: float | None, drafted: float) -> float | None:
-    """Playing time to ask of the final: the draft's where that gave way, else what the draft was asked for.
+    """Playing time to ask of the final: what the draft was asked for, if the draft came within `SAME_LENGTH`.
 
-    A draft of 5.06 s (81 frames at 16 fps) that stands for 5 s must not make a model that is sold by 5 and
-    10 s bill 10.
+    Where the draft gave way by more, what it plays; where nothing was asked, nothing: the default. A draft of
+    5.06 s (81 frames at 16 fps) that stands for 5 s must not make a model that is sold by 5 and 10 s bill 10.
 
     Args:
         wished: What the draft was asked for; None: nothing, and the final is asked for nothing too.
@@ -83,7 +84,7 @@ def final_estimate(
     Args:
         engine: Decides the final as it decides everything.
         request: The preview's.
-        decision: The preview's; its clip sets the final's playing time.
+        decision: The preview's; how far its clip came sets the final's playing time (see `final_seconds`).
         fleet: As it is now.
     """
     if decision.chosen is None:

@@ -6,17 +6,20 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil, log2
 
 from models.card import HOSTED
 from models.catalog import Catalog
+from models.sharding import DEGREES
 from models.types import Priority
 from policies.base import Fleet, Pool, Waiting
-from policies.breaker import MEMORY_S, Circuit, Verdict
+from policies.breaker import Circuit, Verdict
 from policies.calibration import FORMULA_ERROR, HOSTED_ERROR, TimeFit, in_force, sigma_of, speed_of
 from policies.fleet import SELF_HOSTED_SIGMA, prior_sigma
 from router.health import OfferKey, verdicts
 from router.jobs.records import Attempt, Calibration, Learned, PoolRecord, Queued, Worker
 from router.jobs.store import JobStore
+from router.recent import Recent
 
 PROCESS_START_S = 6.0
 """From the first call to an empty pool to the start of loading: Ray Serve 2.60 takes 1.3-1.8 s for a replica
@@ -24,8 +27,6 @@ and the import of torch and diffusers 4 s, measured on two x86 cores."""
 COLD_START_S = 30.0
 """Assumed until one of a pool's replicas has reported how long its weights took to load: 20 GB from NVMe at
 1 GB/s take 20 s, on top of the start of its processes."""
-REMEMBERED_S = 3600.0
-"""A replica that went away still tells for an hour how long its weights took to load."""
 BANDS = (Priority.LOW, Priority.NORMAL, Priority.HIGH)
 """Priorities by their number in the job store."""
 
@@ -65,11 +66,11 @@ def build_fleet(sources: Sources, catalog: Catalog | None = None, *, now: float)
     the same name: both see the same replicas and the same load.
     """
     crews = _crews(sources.workers)
-    busy: dict[str, list[float]] = defaultdict(list)
+    busy: dict[str, list[tuple[float, int]]] = defaultdict(list)
     for attempt in sources.running:
         predicted = float(attempt.decision["predicted"]["seconds"])
         spent = now - (attempt.started_at or attempt.dispatched_at)
-        busy[attempt.pool].append(max(0.0, predicted - spent))
+        busy[attempt.pool].append((max(0.0, predicted - spent), attempt.gpus))
     starts = _cold_starts(sources.remembered)
     fits = {
         (c.model, c.offer, c.gpu, c.gpus): TimeFit(c.log_ratio, c.sigma, c.samples)
@@ -143,8 +144,19 @@ def waiting_by_pool(
             continue
         pool = min(candidates, key=lambda pool: load[pool.name] / max(1, pool.replicas))
         load[pool.name] += job.seconds
-        found[pool.name].append(Waiting(job.due_at - now, band(job.priority), job.seconds))
+        gpus = min(planned_gpus(job.seconds, job.gpu_seconds), pool.gang_size)
+        found[pool.name].append(Waiting(job.due_at - now, band(job.priority), job.seconds, gpus))
     return {name: tuple(jobs) for name, jobs in found.items()}
+
+
+def planned_gpus(seconds: float, gpu_seconds: float) -> int:
+    """The degree behind an estimate: the next power of two, since part of a run holds one GPU alone.
+
+    It comes out right while at least four parts in seven are denoising on two or more GPUs.
+    """
+    if seconds <= 0 or gpu_seconds <= seconds:
+        return 1
+    return 1 << max(0, ceil(log2(gpu_seconds / seconds) - 1e-6))
 
 
 def band(priority: int) -> Priority:
@@ -157,6 +169,8 @@ class Crew:
     """The workers of a pool: how many can work or soon will, and what ails the others."""
 
     ready: int = 0
+    slots: int = 1
+    """Clips that one of them holds at once."""
     ailment: str | None = None
 
 
@@ -165,6 +179,7 @@ def _crews(workers: Iterable[Worker]) -> Mapping[str, Crew]:
     for worker in workers:
         if worker.state in {"ready", "rebuilding"}:
             crews[worker.pool].ready += 1
+            crews[worker.pool].slots = max(crews[worker.pool].slots, worker.slots)
         elif worker.state in {"broken", "lost"}:
             crews[worker.pool].ailment = str(worker.detail.get("reason", worker.state))
     return crews
@@ -175,13 +190,15 @@ def _pool(
     offer: str,
     catalog: Catalog | None,
     crew: Crew,
-    busy: Sequence[float],
+    busy: Sequence[tuple[float, int]],
     fits: Mapping[tuple[str, str, str, int], TimeFit],
     starts: Mapping[str, float],
     sources: Sources,
 ) -> Pool:
     spread, formula_error = _prior(record.model, offer, catalog)
-    fit = fits.get((record.model, offer, record.gpu, 1))
+    # Runs of every degree tell how fast the pool is; those of the one with the most are heard.
+    told = [fit for degree in DEGREES if (fit := fits.get((record.model, offer, record.gpu, degree)))]
+    fit = max(told, key=lambda fit: fit.samples, default=None)
     reason = _sickness(record, crew, sources.health.get((record.model, offer)))
     return Pool(
         name=record.name,
@@ -189,9 +206,11 @@ def _pool(
         offer=offer,
         gpu=record.gpu,
         gang_size=record.gang_size,
+        slots=crew.slots,
         replicas=crew.ready,
         max_replicas=record.max_replicas,
-        busy_seconds=tuple(sorted(busy)),
+        busy_seconds=tuple(left for left, _ in sorted(busy)),
+        busy_gpus=tuple(gpus for _, gpus in sorted(busy)) if record.gang_size > 1 else (),
         cold_start_s=0.0 if crew.ready else starts.get(record.name, COLD_START_S),
         healthy=reason is None,
         reason=reason or "",
@@ -233,32 +252,35 @@ def _cold_starts(workers: Iterable[Worker]) -> Mapping[str, float]:
     return starts
 
 
-async def read_sources(store: JobStore, *, now: float, with_backlog: bool = True) -> Sources:
-    """What the store knows now; without the backlog for a dispatcher, which promises each job itself."""
+async def read_sources(
+    store: JobStore,
+    recent: Recent,
+    *,
+    now: float,
+    pools: Sequence[PoolRecord],
+    running: Sequence[Attempt],
+    backlog: Sequence[Queued] = (),
+) -> Sources:
+    """What the store knows now beside what the caller has read; `recent` reads what changes slowly."""
     return Sources(
-        pools=await store.pools(),
+        pools=pools,
         workers=await store.workers(),
-        running=await store.running(),
-        backlog=await store.backlog() if with_backlog else (),
-        calibrations=await store.calibrations(),
-        remembered=await store.workers(stale_after_s=REMEMBERED_S),
-        health=verdicts(await store.ended(MEMORY_S), now),
-        learned=await store.learned(),
+        running=running,
+        backlog=backlog,
+        calibrations=await recent.calibrations(),
+        remembered=await recent.remembered(),
+        health=verdicts(await recent.ended(), now),
+        learned=await recent.learned(),
     )
 
 
-async def read_fleet(store: JobStore, catalog: Catalog | None = None) -> LiveFleet:
-    """The fleet as the store knows it now."""
-    now = time.time()
-    return build_fleet(await read_sources(store, now=now), catalog, now=now)
-
-
 class CachedFleet:
-    """`read_fleet` at most once in `ttl_s`: submissions and dry runs share one snapshot."""
+    """The fleet as the store knows it, read at most once in `ttl_s`: submissions and dry runs share it."""
 
     def __init__(self, store: JobStore, catalog: Catalog | None = None, *, ttl_s: float = 0.5) -> None:
         self._store = store
         self._catalog = catalog
+        self._recent = Recent(store)
         self._ttl_s = ttl_s
         self._fleet: LiveFleet | None = None
         self._read_at = 0.0
@@ -266,6 +288,15 @@ class CachedFleet:
     async def __call__(self) -> LiveFleet:
         """A fleet no older than `ttl_s`."""
         if self._fleet is None or time.monotonic() - self._read_at > self._ttl_s:
-            self._fleet = await read_fleet(self._store, self._catalog)
+            now = time.time()
+            sources = await read_sources(
+                self._store,
+                self._recent,
+                now=now,
+                pools=await self._store.pools(),
+                running=await self._store.running(),
+                backlog=await self._store.backlog(),
+            )
+            self._fleet = build_fleet(sources, self._catalog, now=now)
             self._read_at = time.monotonic()
         return self._fleet

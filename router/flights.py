@@ -100,13 +100,16 @@ class Flights:
             elif now is None and not flight.begun:
                 flight.withdraw()
 
-    async def recall(self, pools: Sequence[PoolRecord], now: float) -> None:
-        """Give back jobs that wait where nobody will take them. `now` in Unix seconds."""
+    async def recall(self, pools: Sequence[PoolRecord], now: float) -> int:
+        """Give back jobs that wait where nobody will take them; returns how many. `now` in Unix seconds."""
         known = {pool.name: pool for pool in pools}
+        withdrawn = 0
         for flight in [flight for flight in self._flights.values() if not flight.begun]:
             reason = _in_vain(flight, known.get(flight.attempt.pool), now)
             if reason and await self._end(flight.attempt, self._release(flight.attempt, reason)):
                 flight.withdraw()
+                withdrawn += 1
+        return withdrawn
 
     def resting(self) -> Mapping[str, str]:
         """Pools that rest now, with the reason."""

@@ -307,11 +307,9 @@ def _create(path: Path) -> IO[bytes]:
 
     `mkdir` itself may meet one: it says that the folder exists when it did, and was gone at a second look.
     """
-    for left in range(PRUNE_RACES, -1, -1):
-        try:
+    for _ in range(PRUNE_RACES):
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
             path.parent.mkdir(parents=True, exist_ok=True)
             return path.open("xb")
-        except (FileNotFoundError, FileExistsError):
-            if not left:
-                raise
-    raise AssertionError("unreachable")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("xb")

@@ -26,6 +26,8 @@ from router.errors import invalid_request
 
 MAX_PROMPT = 10_000
 """Characters. The longest text encoder of the open models reads 512 tokens, about 2,500 characters."""
+MIN_SECONDS = 0.5
+"""Of a clip. Our choice: a dozen frames; what is shorter was meant in other units, or by mistake."""
 MAX_SECONDS = 600.0
 MAX_FPS = 240.0
 MIN_SIDE, MAX_SIDE = 16, 8192
@@ -179,8 +181,8 @@ class Wishes(RoutingWish):
     """`WIDTHxHEIGHT` in pixels."""
     resolution: Literal["480p", "540p", "720p", "768p", "1080p", "1440p", "4K"] | None = None
     aspect_ratio: Annotated[str, Field(pattern=r"^[1-9]\d{0,3}:[1-9]\d{0,3}$")] | None = None
-    seconds: Annotated[float, Field(gt=0, le=MAX_SECONDS), BeforeValidator(_number)] | None = None
-    duration: Annotated[float, Field(gt=0, le=MAX_SECONDS), BeforeValidator(_number)] | None = None
+    seconds: Annotated[float, Field(ge=MIN_SECONDS, le=MAX_SECONDS), BeforeValidator(_number)] | None = None
+    duration: Annotated[float, Field(ge=MIN_SECONDS, le=MAX_SECONDS), BeforeValidator(_number)] | None = None
     """OpenRouter's name for `seconds`."""
     fps: Annotated[float, Field(ge=1, le=MAX_FPS), BeforeValidator(_number)] | None = None
     seed: Annotated[int, Field(ge=0, le=MAX_SEED), BeforeValidator(_number)] | None = None

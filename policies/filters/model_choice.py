@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from policies.wishes import AUTO
+
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
@@ -20,7 +22,7 @@ class ModelChoice:
 
     def applies(self, request: RouteRequest) -> bool:
         """False when nothing can be rejected for this request."""
-        return request.model != "auto" or bool(request.allow or request.deny)
+        return request.model != AUTO or bool(request.allow or request.deny)
 
     def reads(self, request: RouteRequest) -> Hashable:
         """All of the request that the answer depends on."""
@@ -28,7 +30,7 @@ class ModelChoice:
 
     def reject_offer(self, request: RouteRequest, card: Card, offer: Offer) -> str | None:
         """Why this offer is no answer, or None."""
-        if request.model not in {"auto", card.id}:
+        if request.model not in {AUTO, card.id}:
             return f"{request.model} was asked for"
         if not request.allow and not request.deny:
             return None

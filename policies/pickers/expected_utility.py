@@ -44,9 +44,11 @@ class ExpectedUtility:
         """All of `scored`, best first."""
         if not scored:
             return []
-        dearest = max(s.candidate.prediction.usd or 0.0 for s in scored)
+        predictions = [made.prediction for made, _, _, _, _ in scored]
+        prices = [predicted.usd for predicted in predictions]
+        dearest = max([usd or 0.0 for usd in prices])
         worths = [1.0] * len(scored)
-        by_scorer = zip(*[s.values for s in scored], strict=True)
+        by_scorer = zip(*[values for _, _, values, _, _ in scored], strict=True)
         for values, (_, weight) in zip(by_scorer, scored[0].columns, strict=True):
             if min(values) == 1.0:
                 continue
@@ -56,10 +58,9 @@ class ExpectedUtility:
                 worths = [worth * value**weight for worth, value in zip(worths, values, strict=True)]
         valued = []
         rate = self.cost_weight
-        for worth, (candidate, _, values, columns, asked) in zip(worths, scored, strict=True):
-            predicted = candidate.prediction
-            usd = dearest if predicted.usd is None else predicted.usd
-            if self.congested:
-                usd *= predicted.congestion
+        costs = [dearest if usd is None else usd for usd in prices]
+        if self.congested:
+            costs = [usd * predicted.congestion for usd, predicted in zip(costs, predictions, strict=True)]
+        for worth, usd, (candidate, _, values, columns, asked) in zip(worths, costs, scored, strict=True):
             valued.append(_new(Scored, (candidate, worth - rate * usd, values, columns, asked)))
         return explored(request, best_first(valued), self.explore_margin)

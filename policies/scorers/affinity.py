@@ -40,7 +40,10 @@ class Affinity:
         if pool.replicas <= 0:
             return f"0 replicas are up; one must start, in {seconds_word(pool.cold_start_s)}"
         if _idle(pool):
-            return "a warm replica is idle"
+            return "a warm replica is idle" if pool.gang_size == 1 else "a warm replica has idle GPUs"
+        if pool.gang_size > 1:
+            of = pool.replicas * pool.gang_size
+            return f"{pool.gpus_at_work} of {of} GPUs of warm replicas are at work, {_queue(pool)} wait"
         return f"{len(pool.busy_seconds)} of {pool.replicas} warm replicas are at work, {_queue(pool)} wait"
 
     def _value(self, pool: Pool) -> float:
@@ -50,7 +53,11 @@ class Affinity:
 
 
 def _idle(pool: Pool) -> bool:
-    return pool.replicas > len(pool.busy_seconds) and pool.queued_seconds <= 0 and not pool.waiting
+    if pool.queued_seconds > 0 or pool.waiting:
+        return False
+    if pool.gang_size > 1:
+        return pool.replicas * pool.gang_size > pool.gpus_at_work
+    return pool.replicas > len(pool.busy_seconds)
 
 
 def _queue(pool: Pool) -> str:

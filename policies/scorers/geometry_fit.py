@@ -27,7 +27,9 @@ class GeometryFit:
 
     What was asked counts, the preferred corner most; a size that nobody asked for is measured against
     `default_pixels` and counts little. Each chained segment and an interpolated rate cost a share, since a
-    chained clip drifts from the photograph and in-between frames are guessed.
+    chained clip drifts from the photograph and in-between frames are guessed. So does each length beyond
+    the one that the model was trained on. Nobody has published which of the two looks worse, so by default
+    they cost the same, and time and price decide between one long shot and a chain.
     """
 
     name: ClassVar[str] = "geometry_fit"
@@ -42,6 +44,8 @@ class GeometryFit:
     """Area that is enough when no size is asked (720p)."""
     chained: Share = 0.93
     """Factor for each segment after the first."""
+    stretched: Share = 0.93
+    """Factor for each trained length that one shot goes beyond it; parts count in proportion."""
     interpolated: Share = 0.96
     """Factor for an interpolated frame rate."""
 
@@ -57,7 +61,11 @@ class GeometryFit:
         clip = plan.effective
         told = f"{clip.width}x{clip.height}, {clip.seconds:.3g} s, {clip.fps:.4g} fps"
         if plan.segments > 1:
-            told = f"{told}, {plan.segments} segments chained"
+            sharing = f", {plan.overlap} frames shared" if plan.overlap > 1 else ""
+            told = f"{told}, {plan.segments} segments chained{sharing}"
+        if plan.beyond:
+            made = plan.native.num_frames
+            told = f"{told}, one shot of {made} frames, {plan.beyond} more than it was trained on"
         return "; ".join((told, *plan.gave_way))
 
     def _value(self, wish: ClipWish, plan: ClipPlan) -> float:
@@ -75,6 +83,8 @@ class GeometryFit:
             value *= self._share(clip.fps, wish.fps, wish, Prefer.FPS)
         if plan.segments > 1:
             value *= self.chained ** (plan.segments - 1)
+        if plan.beyond:
+            value *= self.stretched ** (plan.beyond / (plan.native.num_frames - plan.beyond))
         if plan.interpolation > 1:
             value *= self.interpolated
         return float(value)

@@ -35,12 +35,12 @@ PREDICTIONS = (
 
 def results(rows: Sequence[Mapping[str, Any]]) -> str:
     """One line a policy: what came of the jobs."""
-    return _table(rows, RESULTS)
+    return table(rows, RESULTS)
 
 
 def predictions(rows: Sequence[Mapping[str, Any]]) -> str:
     """One line a policy: how good its predictions were."""
-    return _table([row for row in rows if row["kind"] != "baseline"], PREDICTIONS)
+    return table([row for row in rows if row["kind"] != "baseline"], PREDICTIONS)
 
 
 def reliability(row: Mapping[str, Any]) -> str:
@@ -54,7 +54,8 @@ def reliability(row: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[tuple[str, str, str]]) -> str:
+def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[tuple[str, str, str]]) -> str:
+    """One line a policy, one column a figure, with half its 95 % interval where there is one."""
     lines = [
         "| policy | " + " | ".join(heading for _, heading, _ in columns) + " |",
         "|---" * (len(columns) + 1) + "|",

@@ -61,7 +61,8 @@ def combined(runs: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]
             if half is not None:
                 halves[name] = half
         row["ci95"] = halves
-        row["reliability"] = _added([found["reliability"] for found in rows])
+        if "reliability" in rows[0]:
+            row["reliability"] = _added([found["reliability"] for found in rows])
         made.append(row)
     return made
 

@@ -180,10 +180,12 @@ def _mode(offer: Offer, mode: Mode) -> ModeView:
 
 
 def _range(mode: Mode) -> tuple[float, float]:
-    """Shortest and longest clip in seconds, chained segments included (they share their joint frame)."""
+    """Shortest and longest clip in seconds, with chained segments, which share frames, or one longer shot."""
     length, fps = mode.length, mode.rates[0]
     if isinstance(length, LatticeFrames):
-        frames = mode.max_segments * (length.max - 1) + 1
+        frames = mode.max_segments * (length.max - mode.overlap) + mode.overlap
+        if mode.stretch is not None:
+            frames = max(frames, mode.stretch.frames)
         return round(length.min / fps, 3), round(frames / fps, 3)
     if isinstance(length, ListedSeconds):
         return min(length.values), max(length.values) * mode.max_segments

@@ -7,8 +7,9 @@ import logging
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, TypeVar
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request
 
 from models.errors import InvalidRequest, JobNotFound
@@ -19,6 +20,8 @@ from router.media import MediaStore
 from router.settings import Settings
 
 logger = logging.getLogger("router.gateway")
+
+T = TypeVar("T")
 
 DECODERS = 2
 """Photographs decoded at once: bounds memory (120 MB of pixels each at the default cap), not throughput."""
@@ -43,6 +46,15 @@ class GatewayContext:
     decoders: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DECODERS))
     large_bodies: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LARGE_BODIES))
     nudges: set[asyncio.Task[None]] = field(default_factory=set)
+    deciders: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
+    """The engine keeps what it planned from decision to decision, so it makes one at a time."""
+
+    async def decided(self, decide: Callable[[], T]) -> T:
+        """What `decide` answers, computed in a thread: counter-offers take up to hundreds of decisions.
+
+        A request that goes away leaves the thread to end, so that two never meet in the engine.
+        """
+        return await to_thread.run_sync(decide, limiter=self.deciders)
 
     def wake_router(self) -> None:
         """Tell the Router that something changed, without waiting: it looks by itself soon anyway."""

@@ -25,7 +25,7 @@ async def finalize_video(
     key: IdempotencyKey,
     retry: ClientRetry,
 ) -> Response:
-    """A new job with the photograph, words, seed and playing time of a completed preview, for quality.
+    """A new job with the photograph, words, seed and asked playing time of a completed preview, for quality.
 
     The body may set what it may take and where it may be made. The same request again is the same job.
     """

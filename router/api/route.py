@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse
 
 from models.errors import InvalidRequest
 from models.types import Size
-from policies.base import Features, ImageFeatures
+from policies.base import Features, Fleet, ImageFeatures, RouteRequest
 from policies.render import decision_json
 from router.api.context import Context, GatewayContext, Tenant
 from router.api.intake import Body, images_of, reading
 from router.api.submission import prepare_image
 from router.api.uploads import prepare_drivers
-from router.engine import clip_request, route_request
+from router.engine import RouteEngine, clip_request, route_request
 from router.features.image import orientation_of
 from router.features.prompt import read_prompt
 from router.finals import with_final_estimate
@@ -36,9 +38,13 @@ async def route(request: Request, context: Context, tenant: Tenant) -> JSONRespo
     clip = context.engine.known(clip_request(wishes, size))
     asked = route_request(clip, features, has_last_image=last, tenant=tenant, drivers=drivers)
     fleet = context.engine.idle() if wishes.fleet == "all" else await context.fleet()
-    decision = context.engine.decide(asked, fleet)
-    answer = with_final_estimate(decision_json(decision), context.engine.policies, asked, decision, fleet)
+    answer = await context.decided(partial(_decision, context.engine, asked, fleet))
     return JSONResponse(answer, headers={"Cache-Control": "no-store"})
+
+
+def _decision(engine: RouteEngine, asked: RouteRequest, fleet: Fleet) -> dict[str, Any]:
+    decision = engine.decide(asked, fleet)
+    return with_final_estimate(decision_json(decision), engine.policies, asked, decision, fleet)
 
 
 async def _features(context: GatewayContext, body: Body, wishes: RouteVideo) -> tuple[Features, Size, bool]:

@@ -6,20 +6,23 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from time import time
+from typing import Any
 from uuid import uuid4
 
 from starlette.responses import Response
 
 from models.errors import FleetUnavailable, I2VError, IdempotencyMismatch, MediaUnavailable, NoRoute
 from models.types import Objective, Size
-from policies.base import Features
+from policies.base import Decision, Features, Fleet, RouteRequest
 from router.api.context import GatewayContext
 from router.api.intake import Prepared, prepare
 from router.api.view import video
 from router.drivers import PreparedDriver
 from router.engine import (
     ClipRequest,
+    RouteEngine,
     StoredDriver,
     StoredImage,
     clip_from_json,
@@ -101,7 +104,7 @@ async def submit(
     )
     fleet = await context.fleet()
     try:
-        decision = context.engine.estimate(request, fleet)
+        decision, estimate = await context.decided(partial(_estimates, context.engine, request, fleet))
     except (NoRoute, FleetUnavailable):
         # The fleet may have filled up since this very submission was accepted: then the answer is that job.
         content = fingerprint(clip, inputs.identities, remixed_from, finalizes)
@@ -113,9 +116,6 @@ async def submit(
         return Created(earlier, replayed=True)
     if notes:
         decision = replace(decision, advice=(*decision.advice, *notes))
-    estimate = None
-    if clip.objective is Objective.PREVIEW:
-        estimate = final_estimate(context.engine.policies, request, decision, fleet)
     written: list[str] = []
     try:
         stored = await _stored(context, inputs.image, written)
@@ -148,6 +148,16 @@ async def submit(
     else:
         context.wake_router()
     return created
+
+
+def _estimates(
+    engine: RouteEngine, request: RouteRequest, fleet: Fleet
+) -> tuple[Decision, Mapping[str, Any] | None]:
+    """What would make the clip now and, of a preview, its final."""
+    decision = engine.estimate(request, fleet)
+    if request.objective is not Objective.PREVIEW:
+        return decision, None
+    return decision, final_estimate(engine.policies, request, decision, fleet)
 
 
 async def replayed(context: GatewayContext, source: str, caller: Caller, wishes: Wishes) -> Created | None:

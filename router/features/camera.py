@@ -40,9 +40,6 @@ _STILL_BETWEEN: Final = frozenset(
     }
     | {"frame", "shot", "whatsoever", "circumstances", "account"}
 )
-_REST: Final = frozenset({"at", "all", "left", "right", "around", "please", ""})
-
-
 _LONGEST_LIST: Final = 6
 """Clauses of one list of denials."""
 

@@ -6,7 +6,7 @@ verb of it the first one's name, so that synonyms read alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 _IRREGULAR_ING: Final = {"lie": "lying", "tie": "tying", "die": "dying", "untie": "untying"}
@@ -291,8 +291,3 @@ def is_someone(word: str) -> bool:
 
 def _is_thing(word: str) -> bool:
     return word in NOT_AGENTS or word in NATURE or word.removesuffix("s") in NOT_AGENTS
-
-
-def any_of(words: Iterable[str], known: frozenset[str]) -> bool:
-    """Whether one of them is known."""
-    return not known.isdisjoint(words)

@@ -112,18 +112,21 @@ def read_blur(grey: Pixels) -> float:
 
 def _tone(rgb: Pixels) -> tuple[bool, bool]:
     """Whether the picture is grey or of one tone, and whether that tone is a warm one."""
-    ycc = cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb).reshape(-1, 3).astype(np.float32)
-    luma, chroma = ycc[:, 0], ycc[:, 1:] - 128
-    amount = float(np.sqrt(np.mean(chroma**2, axis=0)).max())
+    # Planes, since NumPy adds up along short axes slowly.
+    planes = cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb).reshape(-1, 3).T.astype(np.float32, order="C")
+    luma, chroma = planes[0], planes[1:] - 128
+    amount = float(np.sqrt(np.mean(chroma**2, axis=1)).max())
     if amount <= _GREY * float(luma.mean()) + _CODED:
         return True, False
     variance = float(luma.var())
     if variance < 1.0:
         return False, False
-    slope = ((luma - luma.mean())[:, None] * (chroma - chroma.mean(axis=0))).mean(axis=0) / variance
-    stray = chroma - chroma.mean(axis=0) - (luma - luma.mean())[:, None] * slope
-    one = float(np.sqrt(np.mean(stray**2, axis=0)).max()) < min(_ONE_HUE, 0.15 * amount)
-    red, blue = (float(value) for value in chroma.mean(axis=0))
+    lighter, tone = luma - luma.mean(), chroma.mean(axis=1)
+    tinted = chroma - tone[:, None]
+    slope = (lighter * tinted).mean(axis=1) / variance
+    stray = tinted - lighter * slope[:, None]
+    one = float(np.sqrt(np.mean(stray**2, axis=1)).max()) < min(_ONE_HUE, 0.15 * amount)
+    red, blue = (float(value) for value in tone)
     warm = red > 2 and blue < -2
     return one and warm, one and warm
 

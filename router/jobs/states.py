@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from router.jobs.records import AttemptStatus, JobStatus
+from router.jobs.records import JobStatus
 
 
 class Phase(StrEnum):
@@ -102,11 +102,6 @@ STATUS_OF: Mapping[Phase, JobStatus] = {
 }
 
 _FINAL_PHASE_OF = {STATUS_OF[phase]: phase for phase in FINAL}
-
-ATTEMPT_ENDS = frozenset(
-    {AttemptStatus.COMPLETED, AttemptStatus.FAILED, AttemptStatus.LOST, AttemptStatus.CANCELLED}
-)
-"""Statuses of an attempt that is over."""
 
 
 def phase_of(status: JobStatus, *, leased: bool) -> Phase:

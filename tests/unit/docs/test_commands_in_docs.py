@@ -24,6 +24,7 @@ PAGES = [
     "docs/howto/add-a-model.md",
     "docs/howto/add-a-policy.md",
     "docs/howto/add-a-runner-or-provider.md",
+    "docs/scheduling.md",
     "docs/simulation.md",
 ]
 BASH = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
 
 from models.catalog import load_catalog
 from models.gpus import load_gpus
-from models.types import CameraMove, CameraWish, ClipWish, Prefer, Residency, Size, TaskType
+from models.types import CameraMove, CameraWish, ClipWish, Objective, Prefer, Residency, Size, TaskType
 from policies.base import Decision, RouteRequest
 from policies.engine import Engine, idle_fleet
 from policies.profile import load_profiles
@@ -122,6 +123,62 @@ def test_the_wishes_that_clash_are_named_with_offers_that_fit(build: Any, name: 
         assert again is not None, offer.change
         assert again.candidate.key == offer.chosen.candidate.key
         assert offer.patch
+
+
+TOGETHER: dict[str, tuple[dict[str, Any], set[frozenset[str]]]] = {
+    "two seconds, and sound from a silent model": (
+        {"deadline_s": 2.0, "generate_audio": True, "model": "svd-xt"},
+        {frozenset({"deadline_s"}), frozenset({"generate_audio", "model"})},
+    ),
+    "8K, and a roll that none of them takes": (
+        {
+            "wish": ClipWish(Size(7680, 4320)),
+            "camera": (CameraWish(CameraMove.ROLL, True),),
+            "allow": ("wan2.6-i2v", "svd-xt"),
+        },
+        {frozenset({"size"}), frozenset({"camera", "allow"})},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_all_that_must_give_way_is_named(build: Any, name: str) -> None:
+    asked, sets = TOGETHER[name]
+    decision = ask(build, **asked)
+    assert {frozenset(clash.fields) for clash in decision.clashes} == sets
+    request = build.request(4032, 3024, environment_motion=("water",), **asked)
+    for given_up in product(*(clash.fields for clash in decision.clashes)):
+        assert ENGINE.decide(without(request, *given_up), FLEET, counter_offers=False).chosen is not None
+
+
+def test_an_errors_reasons_are_the_asked_models_own(build: Any) -> None:
+    asked = ask(build, generate_audio=True, model="svd-xt")
+    assert asked.rejected[0].model == "svd-xt"
+    assert "svd-xt was asked for" not in no_route_message(asked)
+    free = ask(build, deadline_s=2.0)
+    filters = [row.filter for row in free.rejected]
+    gone = filters.count("lifecycle")
+    assert gone > 0
+    assert filters[-gone:] == ["lifecycle"] * gone
+    retired = ask(build, model="luma-ray-2")
+    assert retired.rejected[0].filter == "lifecycle"
+    assert f"luma-ray-2: {retired.rejected[0].reason}" in no_route_message(retired)
+
+
+def test_a_slower_clip_saves_no_time(build: Any) -> None:
+    dear = {"backend": "fal", "degrees": [1], "price": {"kind": "per_clip", "usd": 1.0, **SOURCED}}
+    dear["latency"] = {"p50": 5, "p95": 9, **SOURCED}
+    slow = {"cost": {"rendering": {"seconds_per_megapixel": 10.0, "fixed_seconds": 0.0, **SOURCED}}}
+    catalog = build.catalog(build.card("dear", offer=dear), build.card("slow", **slow))
+    engine, fleet = Engine(catalog, build.gpus(), PROFILES), idle_fleet(catalog, build.gpus())
+    request = build.request(objective=Objective.SPEED, max_cost_usd=0.001)
+    free = engine.decide(replace(request, max_cost_usd=None), fleet).chosen
+    offer = engine.decide(request, fleet).counter_offers[0]
+    assert free is not None
+    assert offer.chosen.candidate.prediction.total_seconds > free.candidate.prediction.total_seconds
+    assert offer.saves.seconds == 0.0
+    assert offer.saves.usd is not None
+    assert offer.saves.usd > 0.0
 
 
 def test_a_successor_is_named(build: Any) -> None:

@@ -119,7 +119,7 @@ def test_a_retired_model_names_its_replacement(build: Any) -> None:
     engine, fleet = engine_and_fleet(build, old, build.card("new"))
     decision = engine.decide(build.request(model="old"), fleet)
     assert changes(decision) == ["take its successor new", "let the router choose: it takes new"]
-    assert decision.rejected[1].reason == "Old was retired on 2026-01-01; use new instead"
+    assert decision.rejected[0].reason == "Old was retired on 2026-01-01; use new instead"
 
 
 def test_several_changes_only_when_one_alone_does_not_help(build: Any) -> None:

@@ -45,6 +45,27 @@ def test_camera_words(build: Any, camera: dict[str, Any], asked: dict[str, Any],
         assert part in lines[0]
 
 
+ZOOM = CameraMove.ZOOM_IN
+
+
+@pytest.mark.parametrize(
+    ("makes", "asked", "said"),
+    [
+        ("generated", {}, ["zoom_in is ruled out in words only", "static"]),
+        ("rendered", {}, ["moves the camera in its own way", "rule out zoom_in"]),
+        ("generated", {"camera": (CameraWish(ZOOM, required=True),)}, ["rule out zoom_in", "Drop one"]),
+        ("generated", {"camera": (CameraWish(PUSH_IN, required=True),)}, []),
+        ("rendered", {"said": (PUSH_IN,)}, []),
+    ],
+)
+def test_moves_that_are_ruled_out(build: Any, makes: str, asked: dict[str, Any], said: list[str]) -> None:
+    card = build.card(makes=makes, camera={"kind": "native", "moves": ["push_in", "zoom_in"]})
+    lines = told(build, card, camera_refused=(ZOOM,), **asked)
+    assert len(lines) == bool(said)
+    for part in said:
+        assert part in lines[0]
+
+
 @pytest.mark.parametrize(
     ("controls", "mode", "asked", "said"),
     [

@@ -76,13 +76,16 @@ def requests(draw: st.DrawFn) -> RouteRequest:
 @st.composite
 def fleets(draw: st.DrawFn) -> Fleet:
     """Every offer deployed, under some load, with some votes."""
-    seconds = st.floats(0, 300)
-    queue = st.lists(st.builds(Waiting, seconds, st.sampled_from(list(Priority)), seconds), max_size=3)
-    loads = draw(st.lists(st.tuples(st.lists(seconds, max_size=2), queue), min_size=5, max_size=5))
+    # Short figures: Hypothesis refuses to write down a fleet of more than 32 kB.
+    seconds = st.integers(0, 3000).map(lambda tenths: tenths / 10)
+    job = st.builds(Waiting, seconds, st.sampled_from(list(Priority)), seconds, st.sampled_from((1, 2, 8)))
+    queue = st.lists(job, max_size=2)
+    loads = draw(st.lists(st.tuples(st.lists(seconds, max_size=1), queue), min_size=5, max_size=5))
 
     def loaded(at: int, pool: Pool) -> Pool:
         busy, waiting = loads[at % len(loads)]
-        return replace(pool, replicas=2, busy_seconds=tuple(busy), waiting=tuple(waiting))
+        queued = tuple(waiting) if at % len(loads) < 2 else ()
+        return replace(pool, replicas=2, busy_seconds=tuple(busy), waiting=queued)
 
     pools = tuple(loaded(at, pool) for at, pool in enumerate(IDLE.pools))
     belief = st.builds(Belief, st.floats(-60, 60), st.floats(19, 200), st.integers(1, 99))

@@ -57,6 +57,7 @@ def test_candidate_shape(build: Any) -> None:
         "model": "alpha",
         "offer": "local",
         "backend": "local",
+        "mode": "480p",
         "geometry": {"width": 832, "height": 480, "num_frames": 81, "fps": 16.0, "seconds": 5.0625},
         "gpus": 1,
         "utility": 0.1235,

@@ -179,7 +179,7 @@ def test_a_better_model_wins_until_it_is_late(build: Any) -> None:
     catalog, gpus = build.catalog(good, quick), build.gpus()
     engine = Engine(catalog, gpus, PROFILES)
     calm = build.fleet(build.pool("good"), build.pool("quick"))
-    busy = build.fleet(build.pool("good", queued_seconds=500.0), build.pool("quick"))
+    busy = build.fleet(build.pool("good", queued_seconds=5000.0), build.pool("quick"))
     request = build.request(deadline_s=300)
     assert engine.decide(request, calm).chosen.candidate.card.id == "good"  # type: ignore[union-attr]
     late = engine.decide(request, busy)

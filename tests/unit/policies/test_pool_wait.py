@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies.base import Pool
-from policies.candidates import on_time, predict
+from policies.candidates import WAIT_SIGMA, in_time, on_time, predict, total_sigma
 from policies.fleet import idle_fleet
 from policies.load import wait_seconds
 
@@ -76,6 +76,37 @@ def test_wait_grows_with_work_and_conserves_it(
 )
 def test_on_time(left: float, seconds: float, sigma: float, chance: float) -> None:
     assert on_time(left, seconds, sigma) == pytest.approx(chance, abs=1e-9)
+
+
+def test_a_wait_is_not_certain(build: Any) -> None:
+    """Wait and run vary apart, so their shares of the sum add up as squares."""
+    assert total_sigma(0.0, 30.0, 0.1) == 0.1
+    assert total_sigma(1e9, 1.0, 0.1) == pytest.approx(WAIT_SIGMA)
+    assert total_sigma(50.0, 50.0, 0.1) == pytest.approx(sqrt(0.05**2 + 0.3**2))
+    assert total_sigma(50.0, 50.0, 0.8) == pytest.approx(0.5)
+    pool = build.pool(sigma=0.1)
+
+    def chance(wait: float, deadline_s: float) -> float:
+        return predict((60.0, 60.0, 1, True, 1.0), pool, wait, 0.4, deadline_s, True).on_time
+
+    assert 0.0 < chance(100.0, 100.0) < 0.5, "who waits may still be there in time"
+    assert chance(100.0, 160.0) == pytest.approx(0.5)
+    assert 0.5 < chance(100.0, 200.0) < chance(0.0, 100.0) < 1.0
+
+
+@given(
+    sigma=st.floats(0.02, 1.0), seconds=st.floats(1, 500), deadline_s=st.floats(1, 2000),
+    wait=st.floats(0, 1000), more=st.floats(0, 1000),
+)  # fmt: skip
+def test_more_wait_never_makes_a_clip_surer(
+    sigma: float, seconds: float, deadline_s: float, wait: float, more: float
+) -> None:
+    def chance(waited: float) -> float:
+        return in_time(deadline_s, waited, seconds, sigma)
+
+    # Below 4.8 % (1 / WAIT_SIGMA standard deviations) the spread outweighs; nobody is promised that little.
+    least = 0.5 * (1 + erf(-1 / WAIT_SIGMA / sqrt(2)))
+    assert chance(wait + more) <= max(chance(wait), least) + 1e-12
 
 
 def test_prediction_is_calibrated_by_the_pool(build: Any) -> None:

@@ -26,6 +26,8 @@ STATIC, PUSH_IN = CameraMove.STATIC, CameraMove.PUSH_IN
         ({"subject_motion": ("billow",), "fabric": True}, {"fashion": 1.0}),
         ({"subject_motion": ("walk",)}, {}),
         ({"historic": True}, {"historic": 1.0}),
+        ({"aged": 0.6, "monochrome": True}, {"historic": 0.6}),
+        ({"aged": 0.6, "historic": True}, {"historic": 1.0}),
         ({"width": 400, "height": 700}, {"historic": 1.0}),
         ({"width": 512, "height": 512}, {}),
     ],

@@ -32,6 +32,25 @@ def test_an_id_that_names_no_card(engine: RouteEngine, name: str) -> None:
         engine.known(ClipRequest(**{name: ("paralax",)}))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", ["allow", "deny"])
+def test_an_entry_may_name_one_offer_of_a_card(engine: RouteEngine, name: str) -> None:
+    clip = engine.known(ClipRequest(**{name: ("kling-o3/fal-pro", "parallax")}))  # type: ignore[arg-type]
+    assert getattr(clip, name) == ("kling-v3-omni/fal-pro", "parallax")
+    with pytest.raises(InvalidRequest, match=f"{name}: parallax has no offer 'fal'") as refused:
+        engine.known(ClipRequest(**{name: ("parallax/fal",)}))  # type: ignore[arg-type]
+    assert refused.value.allowed == ["parallax", "parallax/local"]
+
+
+@pytest.mark.parametrize("name", ["seconds", "duration"])
+def test_a_clip_of_a_few_frames_is_a_mistake(name: str) -> None:
+    assert parse(Wishes, {name: 0.5})
+    with pytest.raises(
+        InvalidRequest, match=rf"{name}: .*greater than or equal to 0\.5; got 0\.05"
+    ) as refused:
+        parse(Wishes, {name: 0.05})
+    assert refused.value.allowed == {"ge": 0.5}
+
+
 @pytest.mark.parametrize(
     ("camera", "fault"),
     [

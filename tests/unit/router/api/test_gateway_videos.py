@@ -299,6 +299,8 @@ async def test_a_remix_shares_the_photograph(stack: Any, post: Any) -> None:
     [
         ("push_in", "orbit left around the scene", []),
         ("push_in", "she smiles", [{"move": "push_in", "required": False}]),
+        ("zoom_in", "she smiles, no zoom", []),
+        ("push_in", "she smiles, no zoom", [{"move": "push_in", "required": False}]),
         ("push_in:required", "orbit left around the scene", [{"move": "push_in", "required": True}]),
     ],
 )

@@ -58,8 +58,8 @@ def test_openrouter_duration_is_seconds() -> None:
 
 
 BAD: list[tuple[dict[str, Any], str, str]] = [
-    ({"seconds": 0}, "seconds", "greater than 0"),
-    ({"seconds": -1}, "seconds", "greater than 0"),
+    ({"seconds": 0.4}, "seconds", "greater than or equal to 0.5"),
+    ({"seconds": -1}, "seconds", "greater than or equal to 0.5"),
     ({"seconds": 601}, "seconds", "600"),
     ({"seconds": "nan"}, "seconds", "finite"),
     ({"seconds": NAN}, "seconds", "finite"),
@@ -68,7 +68,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"seconds": "four"}, "seconds", "four"),
     ({"seconds": True}, "seconds", "number"),
     ({"seconds": [4]}, "seconds", "number"),
-    ({"duration": -4}, "duration", "greater than 0"),
+    ({"duration": -4}, "duration", "greater than or equal to 0.5"),
     ({"seconds": 4, "duration": 5}, "body", "seconds and duration"),
     ({"fps": 0}, "fps", "greater than or equal to 1"),
     ({"fps": 241}, "fps", "240"),
