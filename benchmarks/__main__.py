@@ -13,6 +13,7 @@ from benchmarks.report import ROOT
 
 NAMES = (
     "decision",
+    "gang_policy",
     "features",
     "feature_accuracy",
     "parallax",

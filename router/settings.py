@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     checkpoint_s: float = 30.0
     """Between copies of a running clip's state in the media store: what a lost machine costs at most."""
     stall_s: float = 120.0
-    """Silence of a worker's ranks that counts as a stall where no steps are counted, and in the first ones."""
+    """Silence of a worker's ranks that counts as a stall where no steps are counted, and in the first one."""
     stall_step_s: float = 60.0
     """The same between steps, for steps of less than a third of it."""
 
