@@ -49,8 +49,8 @@ MOST_SHAPES = 65_536
 
 WAIT_SIGMA = 0.6
 """Standard deviation of actual over predicted wait. Runs ahead end when they will, and more urgent jobs come
-between: in the simulated catalog eight waits in ten were 0.4 to 6 times as long as predicted. Of 0.6 times the
-run's own spread, 0.3 and 0.6 the last made the most clips be on time in a crowded toy world."""
+between: in the simulated catalog eight waits in ten were 0.4 to 6 times as long as predicted. Of three values
+tried (0.6 times the run's own spread, 0.3, 0.6) the last had most clips on time in a crowded toy world."""
 
 _new = tuple.__new__
 """Makes named tuples by the hundred: their own constructors take twice as long."""
