@@ -19,7 +19,7 @@ from deployments.pace import Pace
 from deployments.patience import patience_s, quantum_patience_s, silence
 from deployments.ranks import ClipTask, Event, Quantum, RankFailedAlone, Ranks, Report, error_json
 from deployments.tempo import Tempo
-from models.errors import Cancelled, CheckpointUnusable, I2VError, OutOfMemory, RankLost, RunnerError, Stalled
+from models.errors import Cancelled, CheckpointUnusable, OutOfMemory, RankLost, RunnerError, Stalled
 from models.runners.base import Stage
 from policies.gang import Block, GangPolicy, Need, Running, Start
 
@@ -212,7 +212,7 @@ class Executor:
             if self._mending is None:
                 async with self._hold(start.block.gpus):
                     await self._do(run, start)
-        except (RankLost, Stalled) as error:
+        except (RankLost, RankFailedAlone, Stalled) as error:
             self._lost(run, error)
         except Exception as error:
             log.exception("%s failed in an undeclared way", run.name)
@@ -356,7 +356,7 @@ class Executor:
 
     # --- lost ranks -------------------------------------------------------------------------------
 
-    def _lost(self, run: ClipRun, error: I2VError) -> None:
+    def _lost(self, run: ClipRun, error: RankLost | RankFailedAlone | Stalled) -> None:
         """Ranks were lost under the clip; those that die because all are replaced are nobody's fault."""
         if self._mending is None:
             run.losses += 1

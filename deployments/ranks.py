@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from models.errors import I2VError, RankLost
+from models.errors import I2VError
 from models.runners.base import Place
 
 Event = dict[str, Any]
@@ -84,11 +84,12 @@ class Report:
     saved: bool = False
 
 
-class RankFailedAlone(RankLost):
+class RankFailedAlone(Exception):
     """One rank failed at a clip while the others of its crew wait: the gang is lost, the clip at fault."""
 
     def __init__(self, error: Mapping[str, Any]) -> None:
-        super().__init__(f"one rank failed alone: {error.get('message', 'it said nothing')}")
+        self.message = f"one rank failed alone: {error.get('message', 'it said nothing')}"
+        super().__init__(self.message)
         self.error = error
 
 

@@ -17,6 +17,7 @@ def test_the_shown_decision_is_what_the_shown_command_prints() -> None:
     command, shown = block.split("--max-cost 0.30\n", 1)
     arguments = shlex.split(command.replace("\\\n", " ") + "--max-cost 0.30")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("I2V_")}
+    environment.pop("COLUMNS", None)  # as without a terminal: the program's own width
     outcome = subprocess.run(
         [sys.executable, "-m", "router.cli", "route", *arguments],
         cwd=ROOT, capture_output=True, text=True, check=False, env=environment,

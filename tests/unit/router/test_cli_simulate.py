@@ -51,7 +51,8 @@ def test_seeds_give_intervals():
     assert row["utility_ratio"] > 1
 
 
-def test_the_table_is_for_people():
+def test_the_table_is_for_people(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
     result = invoke("--policies", "production,vllm_sr_multi_factor")
     assert result.exit_code == 0, result.output
     assert "vllm_sr_multi_factor" in result.stdout

@@ -177,7 +177,6 @@ def test_hunyuan_guidance_is_the_guiders(guidance, passes, load_tiny, clip, plan
 
     clip(runner, plan_of("hunyuan-1.5"), guidance=guidance)
 
-    assert runner._pipe.guider.guidance_scale == guidance
     assert len(calls) == passes
 
 
