@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from deployments.checkpoints import CheckpointFiles, fetch_checkpoint
+from deployments.checkpoints import CheckpointFiles, fetch_checkpoint, place_of
 from deployments.clip_run import ClipTimes, Work
 from deployments.executor import Executor
 from deployments.pace import Pace
@@ -92,7 +92,11 @@ class AttemptRun:
             unreadable = I2VError(f"the stored request cannot be read: {type(error).__name__}: {error}")
             await self.give_up(error_json(unreadable), 0.0)
             return
-        place = await self._fetched()
+        try:
+            place = await self._fetched()
+        except StaleFence:
+            log.info("attempt %s of %s is overtaken before it began", self.attempt.fence, self.job.id)
+            return
         files = CheckpointFiles(
             self.media, self.job.id, self.attempt.fence, self._resumable().files if place else {}
         )
@@ -143,20 +147,50 @@ class AttemptRun:
             return None
         try:
             checkpoint = self._resumable()
-            await asyncio.to_thread(fetch_checkpoint, self.media, checkpoint.files, self.folder)
-            return Place(**checkpoint.place)
-        except (I2VError, TypeError, OSError) as error:
+            await self._while_beating(self._fetch(checkpoint))
+            return await asyncio.to_thread(place_of, self.folder)
+        except StaleFence:
+            raise
+        except (I2VError, OSError) as error:
             log.warning("job %s begins anew: %s", self.job.id, error)
             await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
             return None
 
-    async def _keep(self, files: CheckpointFiles, place: Place) -> bool:
+    async def _fetch(self, checkpoint: Checkpoint) -> None:
+        """Copy a checkpoint here; a media store that is away is waited for: to begin anew costs more."""
+        deadline = time.monotonic() + self.pace.fetch_s
+        while True:
+            try:
+                await asyncio.to_thread(fetch_checkpoint, self.media, checkpoint.files, self.folder)
+            except MediaUnavailable as error:
+                if time.monotonic() > deadline or not all(
+                    [await asyncio.to_thread(self.media.exists, key) for key in checkpoint.files.values()]
+                ):
+                    raise
+                log.warning("the checkpoint of %s is waited for: %s", self.job.id, error)
+                await asyncio.sleep(self.pace.retry_s)
+            else:
+                return
+
+    async def _while_beating(self, work: Awaitable[None]) -> None:
+        """Renew the lease while something takes its time before the clip begins."""
+        task = asyncio.ensure_future(work)
+        try:
+            while not task.done():
+                await asyncio.wait({task}, timeout=self.terms.lease_s / 4)
+                with contextlib.suppress(StoreUnavailable):
+                    await self.store.beat(self.job.id, self.attempt.fence, self.terms.lease_s, None)
+            await task
+        finally:
+            task.cancel()
+
+    async def _keep(self, files: CheckpointFiles) -> bool:
         """Copy the saved state to the media store; False when that must be tried again."""
         try:
-            keys = await asyncio.to_thread(files.store, self.folder)
+            keys, place = await asyncio.to_thread(files.store, self.folder)
             checkpoint = Checkpoint(self.terms.model, self.attempt.offer, keys, asdict(place))
             await self.store.keep_checkpoint(self.job.id, self.attempt.fence, checkpoint)
-        except (CheckpointUnusable, MediaUnavailable, StoreUnavailable, FileNotFoundError) as error:
+        except (CheckpointUnusable, MediaUnavailable, StoreUnavailable, OSError) as error:
             log.warning("the checkpoint of %s waits: %s", self.job.id, error)
             return False
         return True
@@ -178,7 +212,7 @@ class AttemptRun:
         Raises:
             StaleFence: a later attempt exists; the clip was stopped and the ranks are free of it.
         """
-        told = Told()
+        told = Told(kept=work.place)
         events = self.executor.generate(work)
         pending = asyncio.ensure_future(_next(events))
         keeping: asyncio.Task[bool] | None = None
@@ -192,18 +226,22 @@ class AttemptRun:
                             await self._drop(event)
                             raise told.overtaken
                         if event["type"] == "paused" and event["saved"] is not None:
-                            await self._keep(files, event["saved"])
+                            await _over(keeping)
+                            await self._keep(files)
                         return event
                     told.hear(event)
                     if told.anew is not None:
+                        await _over(keeping)
+                        files.forget()
                         await self._forget_checkpoint()
-                        told.anew = None
+                        told.anew = told.kept = None
                     pending = asyncio.ensure_future(_next(events))
                 if keeping is not None and keeping.done():
                     told.kept = told.keeping if keeping.result() else told.kept
                     keeping = None
                 if keeping is None and told.worth_keeping(self.pace.checkpoint_s):
-                    keeping = asyncio.create_task(self._keep(files, told.keep()), name="checkpoint")
+                    told.keep()
+                    keeping = asyncio.create_task(self._keep(files), name="checkpoint")
                 if told.due(self.pace.beat_s):
                     await self._beat(told)
                 if told.stopping:
@@ -356,6 +394,12 @@ def clip_task(job: Job, attempt: Attempt) -> ClipTask:
         audio_key=request["media"].get("audio"),
         generate_audio=bool(request.get("generate_audio")),
     )
+
+
+async def _over(keeping: asyncio.Task[bool] | None) -> None:
+    """A copy under way ends before the next one begins."""
+    if keeping is not None:
+        await asyncio.wait({keeping})
 
 
 async def _next(events: AsyncGenerator[Event, None]) -> Event:

@@ -11,7 +11,10 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from models.errors import CheckpointUnusable
+from models.runners.base import Place
 from models.runners.resume import STATE, state_files
+from models.runners.state_files import StateReader
 from router.media import MediaStore
 
 CONTENT_TYPE = "application/octet-stream"
@@ -27,8 +30,14 @@ class CheckpointFiles:
         self._kept = {name: key for name, key in known.items() if name != STATE}
         self._count = 0
 
-    def store(self, folder: Path) -> Mapping[str, str]:
-        """Copy what is not there yet; key by file name. Blocks; the clip may go on meanwhile.
+    def forget(self) -> None:
+        """The clip begins anew: what was copied belongs to nobody."""
+        self._kept.clear()
+
+    def store(self, folder: Path) -> tuple[Mapping[str, str], Place]:
+        """Copy what is not there yet; key by file name, and where the clip stands in that state.
+
+        Blocks; the clip may go on meanwhile.
 
         Raises:
             MediaUnavailable: the media store is away; what was copied is used again next time.
@@ -45,7 +54,8 @@ class CheckpointFiles:
             files = state_files(moment)
             if not any(file.path.name.startswith("conditioning-") for file in files):
                 raise FileNotFoundError(f"{folder}: the state's conditioning is gone")
-            return {file.path.name: self._copied(file.path, immutable=file.immutable) for file in files}
+            keys = {file.path.name: self._copied(file.path, immutable=file.immutable) for file in files}
+            return keys, place_of(moment)
 
     def _copied(self, path: Path, *, immutable: bool) -> str:
         if immutable and path.name in self._kept:
@@ -56,6 +66,14 @@ class CheckpointFiles:
         if immutable:
             self._kept[path.name] = key
         return key
+
+
+def place_of(folder: Path) -> Place:
+    """Where the state in a folder stands. Raises `CheckpointUnusable` when it is none."""
+    try:
+        return Place(**StateReader(folder / STATE).header["place"])
+    except (KeyError, TypeError) as error:
+        raise CheckpointUnusable(f"{STATE} does not say where the clip stands: {error}") from error
 
 
 def fetch_checkpoint(media: MediaStore, files: Mapping[str, str], folder: Path) -> None:

@@ -169,8 +169,8 @@ class ClipRun:
             self.saved_at, self.unsaved_s = place, 0.0
 
     def fell_back(self) -> None:
-        """Its ranks are gone: it stands where it was last saved."""
-        self.place, self.holders, self.parking = self.saved_at, frozenset(), None
+        """Its ranks hold it no more: it stands where it was last saved."""
+        self.place, self.holders = self.saved_at, frozenset()
         self.unsaved_s = 0.0
 
     def begin_anew(self) -> None:

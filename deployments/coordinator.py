@@ -75,7 +75,7 @@ class Coordinator:
         self._slots = asyncio.Semaphore(worker.slots)
         self._executor = Executor(ranks, policy, pace=self._pace, rebuild=self._rebuild)
         self._leaving = False
-        self._takes: set[asyncio.Task[Taken]] = set()
+        self._takes: dict[str, asyncio.Task[Taken]] = {}
         self._reason = ""
         self._beating: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -103,7 +103,7 @@ class Coordinator:
         self._leaving = True
         self._executor.drain()
         while self._takes:
-            await asyncio.wait(self._takes)
+            await asyncio.wait(set(self._takes.values()))
         for task in (self._beating, self._watching):
             if task is not None:
                 task.cancel()
@@ -131,10 +131,12 @@ class Coordinator:
 
     async def take(self, job_id: str, fence: int) -> Taken:
         """Take a job and see it through. A caller that goes away does not stop the work."""
-        take = asyncio.create_task(self._take(job_id, fence), name=f"take {job_id}#{fence}")
-        # The loop itself holds tasks weakly; once the caller is gone this is the only reference.
-        self._takes.add(take)
-        take.add_done_callback(self._takes.discard)
+        name = f"take {job_id}#{fence}"
+        take = self._takes.get(name)
+        if take is None:
+            # The loop itself holds tasks weakly; once the caller is gone this is the only reference.
+            take = self._takes[name] = asyncio.create_task(self._take(job_id, fence), name=name)
+            take.add_done_callback(lambda _: self._takes.pop(name, None))
         return await asyncio.shield(take)
 
     # --- one job ----------------------------------------------------------------------------------

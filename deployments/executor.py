@@ -59,6 +59,7 @@ class Executor:
         self._runs: dict[str, ClipRun] = {}
         self._locks = [asyncio.Lock() for _ in range(ranks.size)]
         self._mending: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
         self._draining = False
         self.fault = ""
         """Why no clip can be started any more, if that is so: only a new replica helps."""
@@ -173,18 +174,30 @@ class Executor:
             run.holders -= leaving
 
     async def _park(self, run: ClipRun, saver: int | None, leaving: frozenset[int]) -> None:
-        touched = leaving if saver is None else leaving | {saver}
+        """Save on one rank, then let ranks go. What cannot be saved falls back to what was."""
+        touched = leaving if saver is None else leaving | run.holders | {saver}
+        task, patience = run.work.task, self._pace.step_floor_s
         try:
             async with self._hold(touched):
                 if saver is not None:
-                    report = await self._timed(
-                        self._ranks.save(run.work.task, saver), self._pace.step_floor_s
-                    )
+                    report = await self._timed(self._ranks.save(task, saver), patience)
                     if report.error is None and run.place is not None:
                         run.saved_at, run.unsaved_s = run.place, 0.0
-                await self._ranks.close(run.work.task, leaving)
+                    else:
+                        leaving = touched
+                        self._unsaved(run, report.error or {})
+                await self._timed(self._ranks.close(task, leaving), patience)
         except (RankLost, Stalled) as error:
             self._mend_soon(error.message)
+
+    def _unsaved(self, run: ClipRun, error: Mapping[str, Any]) -> None:
+        """The clip's state could not be written (a full disk): it goes on from the one before, but once."""
+        log.error("the state of %s could not be saved: %s", run.name, error.get("message"))
+        run.fell_back()
+        run.losses += 1
+        if run.losses >= MOST_LOSSES:
+            told = error.get("message", "the rank said nothing")
+            self._end(run, error_json(RunnerError(f"the clip's state cannot be saved: {told}")))
 
     def _launch(self, run: ClipRun, start: Start, now: float) -> None:
         run.until = now + self._predicted(run, start) * self._tempo.factor(start.block.size)
@@ -205,14 +218,18 @@ class Executor:
 
     async def _perform(self, run: ClipRun, start: Start) -> None:
         """Do what was decided for one clip; then decide again."""
+        decided, began = run.need, self._clock()
         try:
             if run.parking is not None:
                 await run.parking
                 run.parking = None
-            if self._mending is None:
-                async with self._hold(start.block.gpus):
+            async with self._hold(start.block.gpus):
+                # Meanwhile it may have been cancelled, or fallen back to where it needs something else.
+                if self._mending is None and not run.over and not run.cancelled and run.need is decided:
+                    began = self._clock()
                     await self._do(run, start)
         except (RankLost, RankFailedAlone, Stalled) as error:
+            run.gpu_seconds += (self._clock() - began) * start.block.size
             self._lost(run, error)
         except Exception as error:
             log.exception("%s failed in an undeclared way", run.name)
@@ -231,6 +248,7 @@ class Executor:
             await self._stream(run, self._ranks.whole(task, rank), predicted)
         elif need is Need.DECODE and run.place is not None and run.place.last:
             stream = self._ranks.finish(task, rank, resume=rank not in run.holders)
+            run.holders -= {rank}  # it lets go by itself
             await self._stream(run, stream, predicted)
         elif need is Need.DENOISE:
             quantum = Quantum(
@@ -240,7 +258,8 @@ class Executor:
                 save=run.unsaved_s + predicted >= self._pace.save_s,
             )
             first = run.place is None or run.place.done == 0
-            patience = quantum_patience_s(self._pace, predicted, first=first)
+            slower = max(1.0, self._tempo.factor(start.block.size))
+            patience = quantum_patience_s(self._pace, predicted * slower, first=first)
             report = await self._timed(self._ranks.advance(task, quantum), patience)
             self._heard(run, report, start.block, began, predicted)
             if report.error is None:
@@ -251,7 +270,8 @@ class Executor:
                 asked = self._ranks.begin(task, rank)
             else:
                 asked = self._ranks.turn(task, rank, resume=rank not in run.holders)
-            patience = patience_s(self._pace, run.work.times.whole_s, None)
+            slower = max(1.0, self._tempo.factor(1))
+            patience = patience_s(self._pace, run.work.times.whole_s * slower, None)
             self._heard(run, await self._timed(asked, patience), start.block, began, predicted)
 
     def _heard(self, run: ClipRun, report: Report, block: Block, began: float, predicted: float) -> None:
@@ -329,11 +349,12 @@ class Executor:
 
     async def _set_aside(self, run: ClipRun) -> None:
         """Save a clip that somebody else will go on with."""
-        saver = min(run.holders) if run.holders and not run.saved else None
-        holders, run.holders = run.holders, frozenset()
         if run.parking is not None:
             await run.parking
-        await self._park(run, saver, holders)
+            run.parking = None
+        saver = min(run.holders) if run.holders and not run.saved else None
+        await self._park(run, saver, run.holders)
+        run.holders = frozenset()
         run.task = None
         if (run.saved or run.place is None) and not run.over:
             run.over = True
@@ -351,7 +372,10 @@ class Executor:
             await asyncio.wait({run.parking})
         self._runs.pop(run.name, None)
         if run.holders and self._mending is None:
-            await self._park(run, None, run.holders)
+            # Aside: its ranks may have begun with another clip, and nobody waits for this.
+            closing = asyncio.create_task(self._park(run, None, run.holders), name=f"close {run.name}")
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
         self._decide()
 
     # --- lost ranks -------------------------------------------------------------------------------
@@ -382,7 +406,11 @@ class Executor:
             self._ranks.kill()
         for run in self._runs.values():
             run.fell_back()
-        mended = await self._rebuild(reason)
+        try:
+            mended = await self._rebuild(reason)
+        except Exception as error:
+            log.exception("the ranks cannot be rebuilt")
+            self.fault, mended = f"the ranks cannot be rebuilt: {type(error).__name__}: {error}", False
         self._mending = None
         if not mended:
             for run in list(self._runs.values()):
@@ -393,6 +421,7 @@ class Executor:
         """Until nothing is under way on any rank."""
         while True:
             tasks = {task for run in self._runs.values() for task in (run.task, run.parking) if task}
+            tasks |= self._closing
             busy = {task for task in tasks if not task.done()}
             if not busy:
                 return

@@ -29,5 +29,7 @@ class Pace:
     lost rank costs as much. 80 MB to memory take 0.05 s, so it costs 2 % at most. Our choice."""
     checkpoint_s: float = 30.0
     """Between copies of that state in the media store: a lost machine costs as much. Our choice."""
+    fetch_s: float = 60.0
+    """How long a checkpoint is waited for while the media store is away, before the clip begins anew."""
     finish_s: float = 10.0
     """A worker on its way out still finishes clips that need no longer than this; others are handed back."""

@@ -194,9 +194,8 @@ class RankProcess:
         held = self._hold(task, resume=mine in quantum.resume)
         crew: Crew = held.clip.crew(quantum.ranks)
         place = held.clip.advance(quantum.steps, crew, monitor)
-        if quantum.save and mine == quantum.ranks[0]:
-            held.clip.save()
-        return Report(place, saved=quantum.save)
+        saved = quantum.save and mine == quantum.ranks[0] and _saved(held.clip, task)
+        return Report(place, saved=saved)
 
     def _rank_in(self, quantum: Quantum) -> int:
         return quantum.ranks[0] if self._post.size == 1 else self._post.rank
@@ -377,6 +376,16 @@ class RankProcess:
             if local.is_dir():
                 return str(local)
         return None
+
+
+def _saved(clip: OpenClip, task: ClipTask) -> bool:
+    """Whether the state could be written; a full disk does not end the crew's quantum."""
+    try:
+        clip.save()
+    except OSError as error:
+        log.warning("the state of %s is not saved: %s", task.name, error)
+        return False
+    return True
 
 
 def _told(error: BaseException) -> dict[str, Any]:

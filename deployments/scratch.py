@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import shutil
@@ -21,14 +22,17 @@ PREFIX = "i2v-worker-"
 def scratch_directory(settings: Settings, worker: str) -> Path:
     """An empty directory for one worker; those of workers that ended without a word are removed.
 
-    The name carries our process id, so that what a killed worker left can be told from what one still uses.
+    A lock on it is held as long as this process lives, so that what a killed worker left can be told from
+    what one still uses, also in another container.
     """
     root = settings.scratch if settings.scratch is not None else _root()
     root.mkdir(parents=True, exist_ok=True)
     _sweep(root)
-    directory = root / f"{PREFIX}{os.getpid()}-{worker}"
-    directory.mkdir(mode=0o700)
-    return directory
+    # Under another name until it is locked: nobody sweeps it meanwhile.
+    new = Path(tempfile.mkdtemp(prefix="i2v-new-", dir=root))
+    # Never closed: the lock ends with the process.
+    fcntl.flock(os.open(new, os.O_RDONLY), fcntl.LOCK_EX)
+    return new.rename(root / f"{PREFIX}{worker}")
 
 
 def _root() -> Path:
@@ -42,17 +46,21 @@ def _root() -> Path:
 
 def _sweep(root: Path) -> None:
     for left in root.glob(f"{PREFIX}*"):
-        pid = left.name.removeprefix(PREFIX).partition("-")[0]
-        if pid.isdigit() and not _alive(int(pid)):
-            log.info("removing what a worker of process %s left: %s", pid, left)
+        if _abandoned(left):
+            log.info("removing what a worker left: %s", left)
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _alive(pid: int) -> bool:
+def _abandoned(directory: Path) -> bool:
+    """Nobody holds its lock."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        handle = os.open(directory, os.O_RDONLY)
+    except OSError:
         return False
-    except PermissionError:
-        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
     return True

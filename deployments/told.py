@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from deployments.ranks import Event
-from models.errors import CheckpointUnusable, StaleFence
+from models.errors import StaleFence
 from models.runners.base import Place
 from router.jobs.records import Progress
 
@@ -56,9 +56,6 @@ class Told:
         moved = self.saved is not None and self.saved != self.kept
         return moved and time.monotonic() - self.kept_at >= every_s
 
-    def keep(self) -> Place:
-        """What is copied now."""
-        if self.saved is None:
-            raise CheckpointUnusable("nothing was saved yet")
+    def keep(self) -> None:
+        """What was saved last is copied from now on."""
         self.keeping, self.kept_at = self.saved, time.monotonic()
-        return self.saved

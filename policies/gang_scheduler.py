@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from policies.gang import Need, Start
@@ -92,7 +93,9 @@ class GangScheduler:
     def _decodes(self, board: _Board, decodes: list[Outlook], others: Sequence[Outlook]) -> list[Outlook]:
         """Start decodes; returns those that wait for company."""
         decodes.sort(key=lambda seen: (seen.promise, seen.clip.id))
-        together = not others or len(decodes) >= self._company
+        # One GPU has no block to break up; and who was promised nothing has no hurry that would end the wait.
+        together = not others or len(decodes) >= self._company or max(board.nodes) == 1
+        together = together or any(seen.clip.due == inf for seen in decodes)
         together = together or any(seen.lasts - board.now < self._hurry_s for seen in decodes)
         held = []
         for seen in decodes:
