@@ -88,8 +88,12 @@ def i2v(url: str, *arguments: str) -> int:
 
 
 @contextmanager
-def running_stack(profile: str) -> Iterator[str]:
+def running_stack(profile: str, cards: Path | None = None) -> Iterator[str]:
     """The whole stack as `i2v serve` starts it; yields its address and ends it afterwards.
+
+    Args:
+        profile: Overlay of resources.
+        cards: Directory of cards instead of the profile's own.
 
     Raises:
         RuntimeError: it ended early or took too long.
@@ -97,6 +101,8 @@ def running_stack(profile: str) -> Iterator[str]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     environment = {**os.environ, "I2V_HOME": str(OUTPUT / "state")}
+    if cards is not None:
+        environment["I2V_CARDS"] = str(cards)
     with (OUTPUT / "stack.log").open("wb") as log:
         stack = subprocess.Popen(
             [sys.executable, "-m", "deployments.local", "--port", str(port), "--profile", profile],

@@ -2,7 +2,7 @@
 
 The ranks are processes on this machine's CPU (gloo between them) with a tiny random-weight Wan, so the clips
 are noise. What is real is the sharing: the first clip is alone and takes all ranks, the second is in a hurry
-and takes some from it, the third has a low priority and waits. Each goes on from the step where it paused.
+and takes some from it, the third takes what is left and grows when the others end.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from examples.demo import OUTPUT, PHOTOGRAPHS, running_stack
+from examples.demo import OUTPUT, PHOTOGRAPHS, ROOT, running_stack
 from router.client import ApiError, Client, Video
 
 POOL = "tiny-wan"
@@ -28,7 +28,9 @@ CLIPS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("second: due in 60 s", "portrait.jpg", {"size": "128x128", "seconds": 3, "deadline_s": 60}),
     ("third: low priority", "product.jpg", {"size": "128x128", "seconds": 5, "priority": "low"}),
 )
-APART_S = 3.0
+APART_S = 6.0
+STEPS = 60
+"""Instead of the card's four, so that there is time to share."""
 
 
 def main() -> int:
@@ -38,7 +40,7 @@ def main() -> int:
     console.rule("[bold]A gang of four ranks")
     console.print("Starting the stack with one replica of four CPU ranks ...")
     try:
-        with running_stack("gang") as url, Client(url) as client:
+        with running_stack("gang", _cards()) as url, Client(url) as client:
             _wait_for_worker(client)
             clips = list(_submitted(client, console))
             console.print("Waiting for the clips ...")
@@ -52,6 +54,15 @@ def main() -> int:
     except (RuntimeError, ApiError) as error:
         console.print(f"[red]{error}")
         return 1
+
+
+def _cards() -> Path:
+    """The tiny model's card, with more steps."""
+    cards = OUTPUT / "cards"
+    cards.mkdir(exist_ok=True)
+    card = (ROOT / "models" / "overlays" / "local" / "tiny-wan.yaml").read_text()
+    (cards / "tiny-wan.yaml").write_text(card.replace("      steps: 4\n", f"      steps: {STEPS}\n"))
+    return cards
 
 
 def _wait_for_worker(client: Client) -> None:
