@@ -163,14 +163,19 @@ class AttemptRun:
             try:
                 await asyncio.to_thread(fetch_checkpoint, self.media, checkpoint.files, self.folder)
             except MediaUnavailable as error:
-                if time.monotonic() > deadline or not all(
-                    [await asyncio.to_thread(self.media.exists, key) for key in checkpoint.files.values()]
-                ):
+                if time.monotonic() > deadline or await asyncio.to_thread(self._gone, checkpoint):
                     raise
                 log.warning("the checkpoint of %s is waited for: %s", self.job.id, error)
                 await asyncio.sleep(self.pace.retry_s)
             else:
                 return
+
+    def _gone(self, checkpoint: Checkpoint) -> bool:
+        """The media store answers, and a part of the checkpoint is not there. Blocks."""
+        try:
+            return not all(self.media.exists(key) for key in checkpoint.files.values())
+        except MediaUnavailable:
+            return False
 
     async def _while_beating(self, work: Awaitable[None]) -> None:
         """Renew the lease while something takes its time before the clip begins."""

@@ -171,7 +171,11 @@ async def test_a_checkpoint_is_waited_for_while_the_media_store_is_away(
             raise MediaUnavailable("away, as scripted")
         return fetch(key, target)
 
+    def unknown(key: str) -> bool:
+        raise MediaUnavailable(f"away, as scripted: {key}")
+
     monkeypatch.setattr(bench.media, "fetch", away)
+    monkeypatch.setattr(bench.media, "exists", unknown)
     other = SteppedRanks(bench.media, 1, steps=8)
     second = await gang(bench, other, InTurn(), worker="w2")
     await second.take(job_id, await bench.claim(job_id, 100.0))
