@@ -155,8 +155,10 @@ class ClipRun:
         head = times.encode_s if self.place is None else 0.0
         return head + self.steps_left * step + self.decodes_left * times.decode_s
 
-    def did(self, seconds: float, gpus: int, predicted: float) -> None:
-        """Book time that was worked on it."""
+    def did(self, seconds: float, gpus: int, predicted: float, stages: Mapping[str, float]) -> None:
+        """Book time that was worked on it, and the seconds of its stages."""
+        for stage, spent in stages.items():
+            self.stages[stage] = self.stages.get(stage, 0.0) + spent
         self.run_seconds += seconds
         self.gpu_seconds += seconds * gpus
         self.predicted_seconds += predicted

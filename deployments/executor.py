@@ -276,9 +276,7 @@ class Executor:
 
     def _heard(self, run: ClipRun, report: Report, block: Block, began: float, predicted: float) -> None:
         seconds = self._clock() - began
-        run.did(seconds, block.size, predicted)
-        for stage, spent in (report.stages or {}).items():
-            run.stages[stage] = run.stages.get(stage, 0.0) + spent
+        run.did(seconds, block.size, predicted, report.stages or {})
         if report.error is not None or report.place is None:
             self._refused(run, report.error or error_json(RunnerError("the ranks said nothing")))
             return
@@ -304,9 +302,7 @@ class Executor:
                 self._pass_on(run, event)
         finally:
             await events.aclose()
-        run.did(at - began, 1, predicted)
-        for stage, spent in event.get("stages", {}).items():
-            run.stages[stage] = run.stages.get(stage, 0.0) + spent
+        run.did(at - began, 1, predicted, event.get("stages", {}))
         if event["type"] == "error":
             self._refused(run, event["error"])
         else:
