@@ -227,3 +227,115 @@ class StaleFence(I2VError):
     code = "stale_fence"
     status = 409
     title = "Stale fence"
+
+
+# --- what a provider can answer --------------------------------------------------------------
+
+
+class ProviderError(RunnerError):
+    """Base of what hosted providers and engines answer, or fail to.
+
+    `retry_after_s` is the provider's own word on when to come back; None where it gave none.
+    """
+
+    code = "provider_error"
+    title = "The provider failed"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        allowed: object | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, param=param, allowed=allowed)
+        self.retry_after_s = retry_after_s
+
+
+class ProviderUnavailable(ProviderError):
+    """It could not be reached, or said that it cannot answer; nothing was accepted."""
+
+    code = "provider_unavailable"
+    title = "The provider is away"
+
+
+class RateLimited(ProviderError):
+    """Too many requests or calls at once; nothing was accepted."""
+
+    code = "rate_limited"
+    title = "The provider's limit is reached"
+
+
+class ProviderFault(ProviderError):
+    """The provider took the call and its own machines failed at it."""
+
+    code = "provider_fault"
+    title = "The provider failed at the clip"
+
+
+class ProviderAuth(ProviderError):
+    """The key is missing, wrong, or may not use this model: the whole account is out."""
+
+    code = "provider_auth"
+    title = "The provider refuses the key"
+    disposition = Disposition.FALLBACK
+
+
+class QuotaExhausted(ProviderError):
+    """The account has no money or no quota left: it is out until somebody pays."""
+
+    code = "quota_exhausted"
+    title = "The provider's account is empty"
+    disposition = Disposition.FALLBACK
+
+
+class SpendCapReached(ProviderError):
+    """Our own cap on what may be spent with this account is reached; nothing was sent."""
+
+    code = "spend_cap_reached"
+    title = "Spend cap reached"
+    disposition = Disposition.FALLBACK
+
+
+class ModelRetired(ProviderError):
+    """The provider does not serve this model (any more): the offer is flagged."""
+
+    code = "model_retired"
+    title = "The provider does not serve this model"
+    disposition = Disposition.FALLBACK
+
+
+class SchemaChanged(ProviderError):
+    """The provider refuses a field (`param`) that the card sends: the offer is flagged."""
+
+    code = "schema_changed"
+    title = "The provider's schema has changed"
+    disposition = Disposition.FALLBACK
+
+
+class ContentRefused(ProviderError):
+    """The provider's rules on content refuse the photograph or the words; it is not shopped round."""
+
+    code = "content_refused"
+    title = "Content refused"
+    disposition = Disposition.FAIL
+
+
+class ResultUnusable(ProviderError):
+    """What came back is no video, is far too large, or is gone; it may have cost money all the same."""
+
+    code = "result_unusable"
+    title = "The provider's result is unusable"
+    disposition = Disposition.FALLBACK
+
+
+class OutcomeUnknown(ProviderError):
+    """A paid call may or may not have been accepted, or what became of it cannot be found out.
+
+    It is never sent again to the same offer; `policies.unknown` says what happens to the job.
+    """
+
+    code = "outcome_unknown"
+    title = "Outcome unknown"
+    disposition = Disposition.FALLBACK

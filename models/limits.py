@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from models.blocks import Block, Sourced, Unknown
+from models.requests import Constant
 
 
 class AreaSizes(Block):
@@ -150,6 +151,8 @@ class Mode(Sourced):
     needs: tuple[Literal["last_image", "driving_video", "audio"], ...] = ()
     excludes: tuple[Literal["last_image", "driving_video", "audio", "loop"], ...] = ()
     """`loop`: the model closes loops, but not in this mode."""
+    sends: dict[str, Constant] = Field(default_factory=dict)
+    """For hosted offers: constants that select this row at the provider, over those of `offer.request`."""
 
     @model_validator(mode="after")
     def _coherent(self) -> Mode:

@@ -8,6 +8,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from models.blocks import Block, Sourced, Unknown
 from models.limits import Mode, Price
+from models.requests import RequestMap
 
 
 class Sampling(Sourced):
@@ -61,6 +62,8 @@ class Offer(Block):
     replica: str | None = None
     """Id of the local offer on whose replicas this one runs too (the same weights and an adapter)."""
     adapter: Adapter | None = None
+    request: RequestMap | None = None
+    """For offers of Replicate and fal: how a planned clip is spelled in the model's own schema."""
     modes: tuple[Mode, ...] = Field(min_length=1)
     sampling: Sampling | None = None
     price: Price | Unknown | None = None

@@ -10,7 +10,7 @@ from PIL import Image
 
 from models.runners.families import FollowsVideo, Segment
 from models.runners.framing import face_focus, fit_photograph
-from models.runners.wording import worded
+from models.wording import worded
 
 if TYPE_CHECKING:
     from typing import Any

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from models.runners.wording import worded
+from models.wording import worded
 from models.types import CameraMove, Intensity
 
 

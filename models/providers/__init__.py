@@ -1,0 +1,1 @@
+"""Adapters to hosted providers and to engines that already run, all over one httpx seam."""
