@@ -12,13 +12,17 @@ from typing import Any
 from ray import serve
 from ray.serve import Application
 
-from deployments.args import GatewayArgs, ModelArgs
+from deployments.args import GatewayArgs, ModelArgs, ProviderArgs
 from deployments.gateway import GatewayReplica
 from deployments.model import ModelReplica
+from deployments.provider import ProviderReplica
 from deployments.router import RouterReplica
 
 Model = serve.deployment(ModelReplica, name="Model", max_ongoing_requests=1)
 """One clip at a time: the Router is the queue."""
+
+Provider = serve.deployment(ProviderReplica, name="Provider", max_ongoing_requests=1000)
+"""Many calls at once: each is a task that waits."""
 
 Router = serve.deployment(RouterReplica, name="Router", num_replicas=1)
 
@@ -28,6 +32,11 @@ Gateway = serve.deployment(serve.ingress()(GatewayReplica), name="Gateway")
 def build_model(args: dict[str, Any]) -> Application:
     """One model on its gang; `args` are `ModelArgs`."""
     return Model.bind(ModelArgs.model_validate(args).model_dump())
+
+
+def build_provider(args: dict[str, Any]) -> Application:
+    """One hosted account, or one running engine; `args` are `ProviderArgs`."""
+    return Provider.bind(ProviderArgs.model_validate(args).model_dump())
 
 
 def build_gateway(args: dict[str, Any]) -> Application:

@@ -9,6 +9,7 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 from starlette.datastructures import MutableHeaders
 
+from deployments.hooks import AccountHooks
 from deployments.wiring import keep_for_good, media_store, open_store, route_engine
 from router.fleet import CachedFleet
 from router.gateway import create_app
@@ -58,6 +59,7 @@ class GatewayReplica:
             engine=engine,
             fleet=CachedFleet(self._store, engine.catalog),
             nudge=self._nudge,
+            hooks=AccountHooks(self._store, settings),
         )
         app.add_middleware(ProxyNamesRequests)
         keep_for_good()

@@ -1,4 +1,4 @@
-"""What an application of a model must look like for its gang to work, checked before Serve sees it.
+"""What an application of a model or a provider must look like to work, checked before Serve sees it.
 
 A replica would find most of these faults by itself, after minutes and one replica at a time; the file shows
 them all at once.
@@ -7,13 +7,14 @@ them all at once.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from deployments.args import ModelArgs
-from deployments.discovery import BUILDER, MODEL_DEPLOYMENT
+from deployments.args import ModelArgs, ProviderArgs
+from deployments.discovery import BUILDER, MODEL_DEPLOYMENT, PROVIDER_BUILDER, PROVIDER_DEPLOYMENT
 from models.errors import ConfigError
+from models.providers.registry import spec
 
 if TYPE_CHECKING:
     from ray.serve.schema import ServeApplicationSchema, ServeDeploySchema
@@ -21,17 +22,21 @@ if TYPE_CHECKING:
 BUILT_IN_REQUESTS = 1
 """`max_ongoing_requests` of the deployment as `deployments.app` declares it, where the file says nothing."""
 
+BUILT_IN_CALLS = 1000
+"""The same of a provider's deployment."""
+
 Fault = tuple[str, str]
 """Field and what is wrong with it."""
 
 
 def check_model_apps(config: ServeDeploySchema, origin: str) -> None:
-    """Raise `ConfigError` naming every fault of the applications that run a model."""
+    """Raise `ConfigError` naming every fault of the applications that run a model or reach a provider."""
+    checks = {BUILDER: _faults, PROVIDER_BUILDER: _provider_faults}
     found = [
         (f"applications[{application.name}].{field}", told)
         for application in config.applications
-        if application.import_path == BUILDER
-        for field, told in _faults(application)
+        if application.import_path in checks
+        for field, told in checks[application.import_path](application)
     ]
     if found:
         told = "; ".join(f"{field}: {text}" for field, text in found)
@@ -39,18 +44,52 @@ def check_model_apps(config: ServeDeploySchema, origin: str) -> None:
 
 
 def _faults(application: ServeApplicationSchema) -> Iterator[Fault]:
-    try:
-        args = ModelArgs.model_validate(application.args)
-    except ValidationError as error:
-        for fault in error.errors():
-            yield ".".join(["args", *map(str, fault["loc"])]), fault["msg"]
+    args, faults = _read(ModelArgs, application)
+    yield from faults
+    if args is not None:
+        given, at = _given(application, MODEL_DEPLOYMENT), f"deployments[{MODEL_DEPLOYMENT}]"
+        yield from ((f"{at}.{field}", told) for field, told in _gang_faults(args, given))
+
+
+def _provider_faults(application: ServeApplicationSchema) -> Iterator[Fault]:
+    args, faults = _read(ProviderArgs, application)
+    yield from faults
+    if args is None:
         return
-    given: dict[str, Any] = {}
+    try:
+        backend = spec(args.provider).backend
+    except ConfigError as error:
+        yield "args.provider", f"{error.message}; there are {error.allowed}"
+        return
+    if args.engine is not (backend == "engine"):
+        wants = "needs url, model, offer and gpu" if backend == "engine" else "takes no model, offer or gpu"
+        yield "args", f"provider {args.provider} {wants}"
+    requests = _given(application, PROVIDER_DEPLOYMENT).get("max_ongoing_requests", BUILT_IN_CALLS)
+    if requests < args.most_calls:
+        yield (
+            f"deployments[{PROVIDER_DEPLOYMENT}].max_ongoing_requests",
+            f"is {requests}; the replica has {args.most_calls} calls in flight, each by its own request: "
+            f"set {args.most_calls} or more, or a lower args.concurrency",
+        )
+
+
+Args = TypeVar("Args", bound=BaseModel)
+
+
+def _read(kind: type[Args], application: ServeApplicationSchema) -> tuple[Args | None, list[Fault]]:
+    try:
+        return kind.model_validate(application.args), []
+    except ValidationError as error:
+        return None, [(".".join(["args", *map(str, fault["loc"])]), fault["msg"]) for fault in error.errors()]
+
+
+def _given(application: ServeApplicationSchema, name: str) -> dict[str, Any]:
+    """What the file says of a deployment."""
     for deployment in application.deployments:
-        if deployment.name == MODEL_DEPLOYMENT:
-            given = deployment.model_dump(exclude_unset=True)
-    at = f"deployments[{MODEL_DEPLOYMENT}]"
-    yield from ((f"{at}.{field}", told) for field, told in _gang_faults(args, given))
+        if deployment.name == name:
+            given: dict[str, Any] = deployment.model_dump(exclude_unset=True)
+            return given
+    return {}
 
 
 def _gang_faults(args: ModelArgs, given: dict[str, Any]) -> Iterator[Fault]:

@@ -16,7 +16,7 @@ from ray.serve.exceptions import (
 )
 from ray.serve.handle import DeploymentHandle
 
-from deployments.discovery import MODEL_DEPLOYMENT, model_pools
+from deployments.discovery import MODEL_DEPLOYMENT, PROVIDER_DEPLOYMENT, model_pools
 from deployments.wiring import keep_for_good, media_store, open_store, route_engine
 from router.dispatch import Dispatcher
 from router.jobs.records import PoolRecord
@@ -29,13 +29,17 @@ class ServeLauncher:
 
     def __init__(self) -> None:
         self._handles: dict[str, DeploymentHandle[Any]] = {}
+        self._accounts: frozenset[str] = frozenset()
+        """Pools that are a provider's account or an engine."""
 
     async def pools(self) -> Sequence[PoolRecord]:
         """Applications that run models, as Serve reports them. Raises `ConnectionError` when it does not."""
         try:
-            return await model_pools()
+            found = await model_pools()
         except (RayError, RayServeException, TimeoutError) as error:
             raise ConnectionError(f"Serve does not tell its applications: {type(error).__name__}") from error
+        self._accounts = frozenset(pool.name for pool in found if pool.backend != "local")
+        return found
 
     async def launch(self, pool: str, job_id: str, fence: int) -> Taken:
         """Call `run` on some replica of the pool and wait for it to be done.
@@ -47,7 +51,8 @@ class ServeLauncher:
         if handle is None:
             # Not `serve.get_deployment_handle`: it blocks the loop to ask whether the pool exists, and gives
             # out a cached handle that goes on refusing calls after its application was deleted and made anew.
-            handle = self._handles[pool] = DeploymentHandle(MODEL_DEPLOYMENT, pool)
+            deployment = PROVIDER_DEPLOYMENT if pool in self._accounts else MODEL_DEPLOYMENT
+            handle = self._handles[pool] = DeploymentHandle(deployment, pool)
         response = handle.run.remote(job_id, fence)
         try:
             answer = await response

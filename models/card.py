@@ -244,9 +244,9 @@ class Card(Block):
         if len(set(ids)) != len(ids):
             raise ValueError(f"offer ids repeat: {ids}")
         for offer in self.offers:
-            if offer.backend == "local":
+            if offer.backend not in HOSTED:
                 if self.cost is None:
-                    raise ValueError(f"offer {offer.id} is local: the card needs a cost block")
+                    raise ValueError(f"offer {offer.id} is {offer.backend}: the card needs a cost block")
                 if self.cost.transformer is not None and offer.sampling is None:
                     raise ValueError(f"offer {offer.id} denoises: it needs a sampling block")
             if offer.replica is not None and offer.replica not in ids:

@@ -116,6 +116,14 @@ class IdempotencyMismatch(I2VError):
     title = "Idempotency key reused"
 
 
+class HookRefused(I2VError):
+    """A provider's webhook is forged, too old, or for nobody we know."""
+
+    code = "hook_refused"
+    status = 401
+    title = "Webhook refused"
+
+
 class StoreUnavailable(I2VError):
     """The job store could not be written in time; nothing was accepted."""
 
@@ -275,27 +283,27 @@ class ProviderFault(ProviderError):
 
 
 class ProviderAuth(ProviderError):
-    """The key is missing, wrong, or may not use this model: the whole account is out."""
+    """The key is missing, wrong, or may not use this model: the whole account is out until it works again.
+
+    Nothing was sent and the job is not at fault: it runs elsewhere, or waits for the account.
+    """
 
     code = "provider_auth"
     title = "The provider refuses the key"
-    disposition = Disposition.FALLBACK
 
 
 class QuotaExhausted(ProviderError):
-    """The account has no money or no quota left: it is out until somebody pays."""
+    """The account has no money or no quota left: it is out for a while; the job as with `ProviderAuth`."""
 
     code = "quota_exhausted"
     title = "The provider's account is empty"
-    disposition = Disposition.FALLBACK
 
 
 class SpendCapReached(ProviderError):
-    """Our own cap on what may be spent with this account is reached; nothing was sent."""
+    """Our own cap on what may be spent with this account is reached: as with `QuotaExhausted`."""
 
     code = "spend_cap_reached"
     title = "Spend cap reached"
-    disposition = Disposition.FALLBACK
 
 
 class ModelRetired(ProviderError):

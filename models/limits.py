@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from models.blocks import Block, Sourced, Unknown
-from models.requests import Constant
+from models.requests import Constants, Table
 
 
 class AreaSizes(Block):
@@ -149,9 +149,23 @@ class Mode(Sourced):
     interpolate_to: float | None = Field(default=None, gt=0)
     """Highest fps reached by in-between frames; None: no interpolation."""
     needs: tuple[Literal["last_image", "driving_video", "audio"], ...] = ()
-    excludes: tuple[Literal["last_image", "driving_video", "audio", "loop"], ...] = ()
-    """`loop`: the model closes loops, but not in this mode."""
-    sends: dict[str, Constant] = Field(default_factory=dict)
+    excludes: tuple[
+        Literal[
+            "last_image",
+            "driving_video",
+            "audio",
+            "loop",
+            "camera",
+            "prompt",
+            "negative_prompt",
+            "seed",
+        ],
+        ...,
+    ] = ()
+    """What the model takes, but not in this mode or at this host. `loop`: it closes none here; `camera`: its
+    camera interface is missing, and moves are words; `prompt`: no words are read. A negative prompt or a seed
+    that is excluded is left out, and no reason to take another model."""
+    sends: Constants = Field(default_factory=Table)
     """For hosted offers: constants that select this row at the provider, over those of `offer.request`."""
 
     @model_validator(mode="after")

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from models.card import HOSTED, Sourced
 from models.lint_degrees import unshareable
+from models.lint_requests import unsayable
 from models.types import TaskType
 
 if TYPE_CHECKING:
@@ -211,13 +212,27 @@ def _offers(card: Card) -> Iterator[_Told]:
             yield "error", f"{at}.latency", "missing; write what is known, or unknown"
         if hosted and (offer.runner or offer.sampling or offer.adapter or offer.default_gpu):
             yield "error", at, "a hosted offer has no runner, sampling, adapter or default_gpu"
-        if offer.backend == "local" and card.weights.kind == "api":
-            yield "error", f"{at}.backend", "is local, and no weights are published"
+        if not hosted and card.weights.kind == "api":
+            yield "error", f"{at}.backend", f"is {offer.backend}, and no weights are published"
+        if offer.backend == "engine":
+            yield from (("error", told_at, told) for told_at, told in _engine(offer, at))
         if offer.backend == "local" and offer.default_gpu is None:
             yield "warning", f"{at}.default_gpu", "missing; a dry run over every card leaves the offer out"
         yield from (("error", f"{at}.degrees", told) for told in unshareable(card, offer))
         for mode in offer.modes:
             yield from _mode(card, offer, mode)
+
+
+def _engine(offer: Offer, at: str) -> Iterator[tuple[str, str]]:
+    """An engine is sent one request a clip, and makes what that says."""
+    if offer.runner or offer.adapter:
+        yield at, "an engine runs it: it has no runner and no adapter"
+    for mode in offer.modes:
+        if mode.max_segments > 1 or mode.stretch is not None or mode.interpolate_to is not None:
+            yield (
+                f"{at}.modes.{mode.name}",
+                "an engine makes one shot: no segments, stretch or interpolate_to",
+            )
 
 
 def _mode(card: Card, offer: Offer, mode: Mode) -> Iterator[_Told]:
@@ -274,4 +289,4 @@ def _mode_at(offer: Offer, mode: Mode) -> str:
     return f"offers.{offer.id}.modes.{mode.name}"
 
 
-_CHECKS: tuple[_Check, ...] = (_sources, _tasks, _camera, _inputs, _offers, _claims)
+_CHECKS: tuple[_Check, ...] = (_sources, _tasks, _camera, _inputs, _offers, unsayable, _claims)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from math import isqrt
 from typing import TYPE_CHECKING
 
-from models.card import AreaSizes, LatticeFrames
+from models.card import HOSTED, AreaSizes, LatticeFrames
 from models.cost import tokens
 from models.sharding import split
 
@@ -23,7 +23,7 @@ def unshareable(card: Card, offer: Offer) -> Iterator[str]:
     if not more:
         return
     shape = card.cost.transformer if card.cost is not None else None
-    if offer.backend != "local" or shape is None or offer.sampling is None:
+    if offer.backend in HOSTED or shape is None or offer.sampling is None:
         yield f"{more[0]} GPUs cannot share a clip that no denoiser of ours makes"
         return
     passes = offer.sampling.passes_per_step

@@ -48,7 +48,8 @@ def advise(request: RouteRequest, chosen: Scored | None) -> tuple[str, ...]:
         told += _on_loop(request, candidate)
         told += _on_sound(request, card)
         told += _on_figure(request, card)
-        if not card.controls.prompt and request.features.prompt.words:
+        unread = not card.controls.prompt or "prompt" in candidate.mode.excludes
+        if unread and request.features.prompt.words:
             told.append(f"{card.id} reads no words; the prompt has no effect.")
         told += _on_end(card)
     return tuple(dict.fromkeys(told))

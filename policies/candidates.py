@@ -113,6 +113,8 @@ class OfferEntry:
     rows: tuple[Row, ...]
     degrees: tuple[int, ...]
     hosted: bool
+    whole: bool
+    """An engine, which puts all its GPUs on every clip, whatever the card's degrees."""
 
 
 class PlanKey(NamedTuple):
@@ -343,6 +345,7 @@ class Candidates:
             ),
             degrees=(1,) if hosted else tuple(d for d in DEGREES if d in offer.degrees),
             hosted=hosted,
+            whole=offer.backend == "engine",
         )
 
     def _row(self, offer: Offer, mode: Mode, prefix: str) -> Row:

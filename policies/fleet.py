@@ -28,7 +28,8 @@ def idle_fleet(catalog: Catalog, gpus: Mapping[str, GpuType]) -> Fleet:
 
     An offer that runs on another one's replicas shares that one's pool name and GPU type, so that both see
     the same load. A hosted account has one free call, on nobody's GPU. Offers whose GPU type is not named or
-    not known get no pool, and so no candidate.
+    not known get no pool, and so no candidate. Neither does an engine: it is there where somebody has started
+    one, and what it makes is seen by the local offer of the same card.
     """
     pools = (
         _idle(card, offer, gpus) for card in catalog if card.status != "retired" for offer in card.offers
@@ -39,7 +40,7 @@ def idle_fleet(catalog: Catalog, gpus: Mapping[str, GpuType]) -> Fleet:
 def _idle(card: Card, offer: Offer, gpus: Mapping[str, GpuType]) -> Pool | None:
     host = offer if offer.replica is None else card.offer(offer.replica)
     gpu = "hosted" if offer.backend in HOSTED else offer.default_gpu or host.default_gpu
-    if gpu is None or (gpu != "hosted" and gpu not in gpus):
+    if offer.backend == "engine" or gpu is None or (gpu != "hosted" and gpu not in gpus):
         return None
     return Pool(
         name=f"{card.id}--{host.id}",

@@ -176,7 +176,7 @@ class Gatherer:
             before = len(kept)
             furthest: tuple[float, ...] = ()
             out: tuple[str, str] | None = None
-            card, offer, degrees = entry.card, entry.offer, entry.degrees
+            card, offer, degrees, whole = entry.card, entry.offer, entry.degrees, entry.whole
             mode, known, by_gpu = row.mode, row.priced, row.by_gpu
             plan, made_as = planned
             chance, rating = quality
@@ -190,7 +190,7 @@ class Gatherer:
                 # As `Backlog.waits`, which is asked once for each mode and pool.
                 places, starts, congestion = backlog
                 waits = starts[band][bisect_right(places, asked_place) if places else 0]
-                for gpus in degrees:
+                for gpus in (gang,) if whole else degrees:
                     if gpus > gang:
                         break
                     priced = known.get((made_as, gpu, gpus, with_audio))
@@ -283,8 +283,9 @@ class Gatherer:
         last = self._last
         if last is None or last[0] is not fleet:
             known = self._rolled
+            roll = _Rolling()
             self._rolled = {
-                id(pool): known.get(id(pool)) or Rolled(pool, roll_forward(pool), {}) for pool in fleet.pools
+                id(pool): known.get(id(pool)) or Rolled(pool, roll(pool), {}) for pool in fleet.pools
             }
             by_offer: dict[tuple[str, str], list[Rolled]] = {}
             for rolled in self._rolled.values():
@@ -294,6 +295,24 @@ class Gatherer:
                 tuple(_served(entry, by_offer.get(entry.key)) for entry in self._candidates.entries),
             )
         return last[1]
+
+
+class _Rolling:
+    """Rolls pools of one fleet forward, those that share their load (offers of one account) once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[float, ...], Backlog] = {}
+
+    def __call__(self, pool: Pool) -> Backlog:
+        # Identities: the fleet holds the tuples as long as this lives, and comparing them takes too long.
+        key = (
+            *(id(pool.waiting), id(pool.busy_seconds), id(pool.busy_gpus), pool.replicas, pool.gang_size),
+            *(pool.cold_start_s, pool.queued_seconds, pool.congestion, pool.gpu == "hosted"),
+        )
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = roll_forward(pool)
+        return found
 
 
 def _standings(entries: Sequence[OfferEntry]) -> tuple[Standing, ...]:
@@ -329,7 +348,7 @@ def _served(entry: OfferEntry, pools: list[Rolled] | None) -> Serving | Rejected
     if pools is None:
         return Rejected(*entry.key, "health", "no replica of this offer is deployed")
     largest = max(rolled.pool.gang_size for rolled in pools)
-    least = entry.degrees[0] if entry.degrees else 0
+    least = 1 if entry.whole else entry.degrees[0] if entry.degrees else 0
     if not 1 <= least <= largest:
         return Rejected(*entry.key, "gang", f"one clip needs {least} GPUs; its largest gang has {largest}")
     return Serving(pools, largest)

@@ -68,7 +68,8 @@ Starts = tuple[tuple[tuple[float, ...], ...], ...]
 def _on_replicas(pool: Pool, queue: Queue) -> Starts:
     """`Backlog.starts` where each replica runs one clip at a time."""
     free = _free_times(pool)
-    rooms = [room(priority, len(free)) for priority in BANDS]
+    # In an account places fall free all the time: nothing is held back there.
+    rooms = [len(free) if pool.gpu == "hosted" else room(priority, len(free)) for priority in BANDS]
     # A job of a band that may keep k replicas busy starts when all but k - 1 of them are free.
     at = [len(free) - most for most in rooms]
     starts: list[list[tuple[float, ...]]] = [[(free[index],)] for index in at]

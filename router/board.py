@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from models.types import Priority
 from policies.base import Fleet, Pool, Waiting
 from policies.fairness import room as held_back
+from router.accounts import loaded
 from router.fleet import LiveFleet, band, healed
 from router.health import OfferKey
 from router.jobs.records import Attempt, Job, PoolRecord, Worker
@@ -37,6 +38,19 @@ def free_slots(
     return room
 
 
+def follow_slots(workers: Sequence[Worker], running: Sequence[Attempt]) -> Counter[str]:
+    """How many more jobs with a call under way each pool's workers take that may send nothing new. Pure."""
+    away: Counter[str] = Counter()
+    ready: Counter[str] = Counter()
+    for worker in workers:
+        if worker.state == "away":
+            away[worker.pool] += worker.slots
+        elif worker.state == "ready":
+            ready[worker.pool] += worker.slots
+    held: Counter[str] = Counter(attempt.pool for attempt in running)
+    return Counter({pool: max(0, slots - max(0, held[pool] - ready[pool])) for pool, slots in away.items()})
+
+
 @dataclass(slots=True)
 class Board:
     """Changes as jobs are placed, so that each decision of a tick sees the ones before it."""
@@ -45,11 +59,13 @@ class Board:
     room: Counter[str]
     under_way: Counter[OfferKey] = field(default_factory=Counter)
     """Attempts that hold a lease, by offer."""
+    follow_room: Counter[str] = field(default_factory=Counter)
+    """Places beyond `room` that take only jobs whose call is under way: workers that may send nothing new."""
 
     @property
     def full(self) -> bool:
         """True when no pool has room."""
-        return not any(self.room.values())
+        return not any(self.room.values()) and not any(self.follow_room.values())
 
     @property
     def healed(self) -> Fleet:
@@ -59,15 +75,22 @@ class Board:
     def has_room(self, pool: Pool, priority: Priority) -> bool:
         """True when a job of this priority may be handed to the pool now.
 
-        A pool that cannot grow holds slots back from lower bands; an offer on probation takes one attempt.
+        A pool that cannot grow holds slots back from lower bands, except an account, where they fall free all
+        the time; an offer on probation takes one attempt.
         """
         if self.room[pool.name] < 1:
             return False
         offer = (pool.model, pool.offer)
         if offer in self.fleet.probation and self.under_way[offer] > 0:
             return False
+        if pool.name in self.fleet.accounts:
+            return True
         busy = len(pool.busy_seconds)
         return pool.replicas < pool.max_replicas or busy < held_back(priority, pool.replicas * pool.slots)
+
+    def takes_follow_up(self, name: str) -> bool:
+        """True when a job whose call is under way may be handed to the pool of that name now."""
+        return self.room[name] > 0 or self.follow_room[name] > 0
 
     def knows_no_room(self, model: str) -> bool:
         """True when the model has pools here, and none of them has room."""
@@ -87,16 +110,40 @@ class Board:
         """A job was handed to the pool, to run on so many GPUs of one of its replicas."""
         self.room[pool.name] -= 1
         self.under_way[pool.model, pool.offer] += 1
+        self._load(pool.name, seconds, gpus)
+
+    def occupy_following(self, name: str, offer: OfferKey, seconds: float, gpus: int) -> None:
+        """A job was handed to the pool of that name to follow its call."""
+        (self.room if self.room[name] > 0 else self.follow_room)[name] -= 1
+        self.under_way[offer] += 1
+        self._load(name, seconds, gpus)
+
+    def _load(self, name: str, seconds: float, gpus: int) -> None:
+        places = self.fleet.accounts.get(name)
+        if places is not None:
+            places = places.taken(seconds)
+            accounts = {**self.fleet.accounts, name: places}
+            self.fleet = replace(self.fleet, accounts=accounts, pools=loaded(self.fleet.pools, name, places))
+            return
 
         def occupied(pool: Pool) -> Pool:
             widths = () if pool.gang_size == 1 else (*pool.busy_gpus, gpus)
             return replace(pool, busy_seconds=(*pool.busy_seconds, seconds), busy_gpus=widths)
 
-        self._change(pool.name, occupied)
+        self._change(name, occupied)
 
     def promise(self, name: str, job: Waiting) -> None:
         """A job waits for the pool."""
-        self._change(name, lambda pool: replace(pool, waiting=(*pool.waiting, job)))
+        # Pools that share what waits go on sharing it: policies roll it forward once for all of them.
+        grown: dict[int, tuple[Waiting, ...]] = {}
+
+        def joined(pool: Pool) -> Pool:
+            known = id(pool.waiting)
+            if known not in grown:
+                grown[known] = (*pool.waiting, job)
+            return replace(pool, waiting=grown[known])
+
+        self._change(name, joined)
 
     def promise_as_estimated(self, job: Job) -> None:
         """A job waits that was not decided anew: it waits where its last decision put it."""

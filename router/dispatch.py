@@ -2,7 +2,8 @@
 
 One tick walks the queue in order (see `router.queue`), decides each job with the same engine that made its
 estimate, and claims those whose chosen pool has room. A job whose pool is full waits and is decided again
-later. The dispatcher is not in the data path: a worker writes its outcome to the store itself, so a
+later; a job whose call to a provider is under way is not decided at all (see `router.follow_up`). The
+dispatcher is not in the data path: a worker writes its outcome to the store itself, so a
 dispatcher that dies takes nothing with it, and the next one goes on from the store.
 """
 
@@ -14,17 +15,20 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 
 from models.catalog import Catalog
-from models.errors import I2VError, Stalled, StoreUnavailable
+from models.errors import I2VError, OutcomeUnknown, Stalled, StoreUnavailable
+from policies import unknown
 from policies.base import Decision, Fleet, RouteRequest, Scored, Waiting
 from policies.engine import Engine
 from policies.render import decision_json
 from router.binding import binding, draw_of
-from router.board import Board, free_slots
+from router.board import Board, follow_slots, free_slots
 from router.engine import FINAL_ESTIMATE, route_request_from_job
 from router.fleet import LiveFleet, band, build_fleet, read_sources
 from router.flights import Flights
+from router.follow_up import FollowUps
 from router.jobs.records import Attempt, Job, PoolRecord
 from router.jobs.store import JobStore
 from router.launching import Launcher
@@ -76,6 +80,7 @@ class Dispatcher:
         self._wake = asyncio.Event()
         self._recent = Recent(store)
         self._flights = Flights(store=store, launcher=launcher, lease_s=lease_s, landed=self._landed)
+        self._follow_ups = FollowUps(store=store, catalog=catalog, lease_s=lease_s)
         self._outage = Outage(lease_s)
         self._kept_house = float("-inf")
         self._pools: tuple[PoolRecord, ...] = ()
@@ -180,7 +185,9 @@ class Dispatcher:
             fleet,
             free_slots(sources.pools, sources.workers, sources.running, waiting=waiting),
             Counter((attempt.model, attempt.offer) for attempt in sources.running),
+            follow_slots(sources.workers, sources.running),
         )
+        self._follow_ups.see(sources.pools, sources.workers)
         board.rest(self._flights.resting())
         return board
 
@@ -226,6 +233,8 @@ class Dispatcher:
 
         A job that cannot even be decided ends with the reason: it must not stop those behind it.
         """
+        if job.open_call is not None:
+            return await self._follow(job, board)
         if not thorough and board.knows_no_room(job.model):
             # Whatever is decided, it waits; what no pool can ever take is found at a thorough look.
             board.promise_as_estimated(job)
@@ -244,6 +253,14 @@ class Dispatcher:
             await self._no_candidate(job, decision, board)
             return 0
         return await self._hand_out(job, decision, decision.chosen, board)
+
+    async def _follow(self, job: Job, board: Board) -> int:
+        """Hand out a job whose call is under way; it is not decided anew, and does not expire any more."""
+        attempt = await self._follow_ups.place(job, board)
+        if attempt is None:
+            return 0
+        self._flights.launch(attempt, inf)
+        return 1
 
     async def _hand_out(self, job: Job, decision: Decision, chosen: Scored, board: Board) -> int:
         pool, seconds = chosen.candidate.pool, chosen.candidate.prediction.seconds
@@ -308,6 +325,11 @@ class Dispatcher:
     async def _no_candidate(self, job: Job, decision: Decision, board: Board) -> None:
         """Nothing can take the job now. It waits if a sick pool could, and fails if none ever could."""
         if not board.fleet.pools or self._decide(job, board.healed).chosen is not None:
+            return
+        if job.ceiling_usd is not None:
+            left = route_request_from_job(job, board.fleet.now).max_cost_usd or 0.0
+            told = unknown.ending(spent_usd=job.spent_usd, left_usd=left)
+            await self._give_up(job, OutcomeUnknown.code, told)
             return
         refused = f" Refused by {', '.join(job.excluded)}." if job.excluded else ""
         reasons = "; ".join(

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import PayloadTooLarge
+from router.containers import container_format
 from router.engine import Driver
-from router.probing import container_format, probe_audio, probe_video
+from router.probing import probe_audio, probe_video
 from router.settings import Settings
 
 CHUNK = 1 << 20

@@ -31,6 +31,7 @@ from models.types import (
 from policies.base import Decision, Features, Fleet, Rejected, RouteRequest
 from policies.engine import Engine, idle_fleet
 from policies.render import decision_json
+from policies.unknown import left_usd
 from policies.wishes import AUTO, task_of
 from router.features import features_from_json, features_json
 from router.features.prompt import read_prompt
@@ -253,13 +254,17 @@ def route_request(
 
 
 def route_request_from_job(job: Job, now: float) -> RouteRequest:
-    """The request of a stored job, its deadline counted from `now` (Unix seconds)."""
+    """The request of a stored job, its deadline counted from `now` (Unix seconds).
+
+    What the job has cost already lowers its budget (see `policies.unknown`).
+    """
     clip = clip_from_json(job.request)
+    budget = left_usd(max_cost_usd=clip.max_cost_usd, ceiling_usd=job.ceiling_usd, spent_usd=job.spent_usd)
     left = None
     if clip.deadline_s is not None:
         left = max(job.created_at + clip.deadline_s - now, DEADLINE_FLOOR_S)
     return route_request(
-        clip,
+        replace(clip, max_cost_usd=budget),
         features_from_json(job.features),
         has_last_image=job.request["media"]["last_image"] is not None,
         tenant=job.tenant,

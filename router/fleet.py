@@ -16,6 +16,8 @@ from policies.base import Fleet, Pool, Waiting
 from policies.breaker import Circuit, Verdict
 from policies.calibration import FORMULA_ERROR, HOSTED_ERROR, TimeFit, in_force, sigma_of, speed_of
 from policies.fleet import SELF_HOSTED_SIGMA, prior_sigma
+from router.accounts import Places, is_account, offers_on
+from router.crews import Crew, broken_pools, crews_of
 from router.health import OfferKey, verdicts
 from router.jobs.records import Attempt, Calibration, Learned, PoolRecord, Queued, Worker
 from router.jobs.store import JobStore
@@ -39,6 +41,10 @@ class LiveFleet(Fleet):
     """Pools all of whose workers are up but cannot work: waiting does not mend them, an operator does."""
     probation: frozenset[OfferKey] = frozenset()
     """Offers whose circuit is half-open: one attempt at a time."""
+    flagged: frozenset[tuple[str, OfferKey]] = frozenset()
+    """Offers that a pool's own workers say are out: dropped or changed by their provider, waiting is vain."""
+    accounts: Mapping[str, Places] = field(default_factory=dict, hash=False)
+    """Load of the pools that are provider accounts, by name."""
     rolled_back: bool = False
     """What votes taught is ignored: it was shown to do harm."""
 
@@ -63,9 +69,9 @@ def build_fleet(sources: Sources, catalog: Catalog | None = None, *, now: float)
     """Join what is stored into pools with their load. Pure.
 
     An offer that runs on another one's replicas (`Offer.replica` in `catalog`) gets a pool of its own under
-    the same name: both see the same replicas and the same load.
+    the same name: both see the same replicas and the same load. So does each offer of a provider's account.
     """
-    crews = _crews(sources.workers)
+    crews = crews_of(sources.workers)
     busy: dict[str, list[tuple[float, int]]] = defaultdict(list)
     for attempt in sources.running:
         predicted = float(attempt.decision["predicted"]["seconds"])
@@ -76,10 +82,12 @@ def build_fleet(sources: Sources, catalog: Catalog | None = None, *, now: float)
         (c.model, c.offer, c.gpu, c.gpus): TimeFit(c.log_ratio, c.sigma, c.samples)
         for c in sources.calibrations
     }
+    loads = {
+        record.name: _load(record, crews.get(record.name, Crew()), busy[record.name])
+        for record in sources.pools
+    }
     made = [
-        _pool(
-            record, offer, catalog, crews.get(record.name, Crew()), busy[record.name], fits, starts, sources
-        )
+        _pool(record, offer, catalog, loads[record.name], fits, starts, sources)
         for record in sources.pools
         for offer in offers_on(record, catalog)
     ]
@@ -93,6 +101,13 @@ def build_fleet(sources: Sources, catalog: Catalog | None = None, *, now: float)
         probation=frozenset(
             offer for offer, found in sources.health.items() if found.circuit is Circuit.HALF_OPEN
         ),
+        flagged=frozenset(
+            (name, offer)
+            for name, crew in crews.items()
+            for told in crew.flagged
+            for offer in [_offer_key(told)]
+        ),
+        accounts={name: load.places for name, load in loads.items() if load.places is not None},
         rolled_back=learned is not None and learned.ledger.rolled_back,
     )
 
@@ -102,25 +117,12 @@ def healed(fleet: LiveFleet) -> Fleet:
     return replace(
         fleet,
         pools=tuple(
-            pool if pool.name in fleet.broken else replace(pool, healthy=True) for pool in fleet.pools
+            pool
+            if pool.name in fleet.broken or (pool.name, (pool.model, pool.offer)) in fleet.flagged
+            else replace(pool, healthy=True)
+            for pool in fleet.pools
         ),
     )
-
-
-def offers_on(record: PoolRecord, catalog: Catalog | None) -> tuple[str, ...]:
-    """The offers that a pool's replicas can run: their own, and those laid over it."""
-    card = catalog.cards.get(record.model) if catalog is not None else None
-    if card is None:
-        return (record.offer,)
-    return (record.offer, *(offer.id for offer in card.offers if offer.replica == record.offer))
-
-
-def broken_pools(workers: Iterable[Worker]) -> frozenset[str]:
-    """Pools all of whose workers are up but cannot work (their weights are not to be had). Pure."""
-    states: dict[str, set[str]] = {}
-    for worker in workers:
-        states.setdefault(worker.pool, set()).add(worker.state)
-    return frozenset(pool for pool, seen in states.items() if seen == {"broken"})
 
 
 def waiting_by_pool(
@@ -164,53 +166,63 @@ def band(priority: int) -> Priority:
     return BANDS[min(max(priority, 0), len(BANDS) - 1)]
 
 
-@dataclass(slots=True)
-class Crew:
-    """The workers of a pool: how many can work or soon will, and what ails the others."""
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """What all pools of one name share."""
 
-    ready: int = 0
-    slots: int = 1
-    """Clips that one of them holds at once."""
-    ailment: str | None = None
+    crew: Crew
+    replicas: int
+    slots: int
+    busy_seconds: tuple[float, ...]
+    busy_gpus: tuple[int, ...] = ()
+    places: Places | None = None
+    """Of a provider's account."""
 
 
-def _crews(workers: Iterable[Worker]) -> Mapping[str, Crew]:
-    crews: dict[str, Crew] = defaultdict(Crew)
-    for worker in workers:
-        if worker.state in {"ready", "rebuilding"}:
-            crews[worker.pool].ready += 1
-            crews[worker.pool].slots = max(crews[worker.pool].slots, worker.slots)
-        elif worker.state in {"broken", "lost"}:
-            crews[worker.pool].ailment = str(worker.detail.get("reason", worker.state))
-    return crews
+def _load(record: PoolRecord, crew: Crew, busy: Sequence[tuple[float, int]]) -> _Load:
+    ordered = sorted(busy)
+    seconds = tuple(left for left, _ in ordered)
+    if is_account(record):
+        places = Places(crew.places, seconds)
+        replicas, seen = places.load
+        return _Load(crew, replicas, 1, seen, places=places)
+    widths = tuple(gpus for _, gpus in ordered) if record.gang_size > 1 else ()
+    return _Load(crew, crew.ready, crew.slots, seconds, widths)
+
+
+def _offer_key(told: str) -> OfferKey:
+    """From `model/offer`."""
+    model, _, offer = told.partition("/")
+    return model, offer
 
 
 def _pool(
     record: PoolRecord,
-    offer: str,
+    key: OfferKey,
     catalog: Catalog | None,
-    crew: Crew,
-    busy: Sequence[tuple[float, int]],
+    load: _Load,
     fits: Mapping[tuple[str, str, str, int], TimeFit],
     starts: Mapping[str, float],
     sources: Sources,
 ) -> Pool:
-    spread, formula_error = _prior(record.model, offer, catalog)
+    model, offer = key
+    crew = load.crew
+    spread, formula_error = _prior(model, offer, catalog)
     # Runs of every degree tell how fast the pool is; those of the one with the most are heard.
-    told = [fit for degree in DEGREES if (fit := fits.get((record.model, offer, record.gpu, degree)))]
+    told = [fit for degree in DEGREES if (fit := fits.get((model, offer, record.gpu, degree)))]
     fit = max(told, key=lambda fit: fit.samples, default=None)
-    reason = _sickness(record, crew, sources.health.get((record.model, offer)))
+    reason = _sickness(record, crew, key, sources.health.get(key))
     return Pool(
         name=record.name,
-        model=record.model,
+        model=model,
         offer=offer,
         gpu=record.gpu,
         gang_size=record.gang_size,
-        slots=crew.slots,
-        replicas=crew.ready,
+        slots=load.slots,
+        replicas=load.replicas,
         max_replicas=record.max_replicas,
-        busy_seconds=tuple(left for left, _ in sorted(busy)),
-        busy_gpus=tuple(gpus for _, gpus in sorted(busy)) if record.gang_size > 1 else (),
+        busy_seconds=load.busy_seconds,
+        busy_gpus=load.busy_gpus,
         cold_start_s=0.0 if crew.ready else starts.get(record.name, COLD_START_S),
         healthy=reason is None,
         reason=reason or "",
@@ -219,12 +231,14 @@ def _pool(
     )
 
 
-def _sickness(record: PoolRecord, crew: Crew, health: Verdict | None) -> str | None:
+def _sickness(record: PoolRecord, crew: Crew, key: OfferKey, health: Verdict | None) -> str | None:
     """Why the pool takes no work for this offer now; None when it does."""
     if crew.ailment is not None and not crew.ready:
         return crew.ailment
     if not record.healthy:
         return record.reason
+    if (flag := crew.flagged.get("/".join(key))) is not None:
+        return flag
     return health.reason if health is not None and health.circuit is Circuit.OPEN else None
 
 

@@ -15,10 +15,12 @@ from starlette.middleware import Middleware
 from policies.base import Fleet
 from router import errors
 from router.api import content, events, feedback, finalize, fleet, health, models, remix, route, videos
+from router.api import hooks as hooks_resource
 from router.api.context import GatewayContext
 from router.body import BodyLimit
 from router.engine import RouteEngine
 from router.errors import Problem, ProblemBoundary
+from router.hooks import Hooks
 from router.jobs.store import JobStore
 from router.media import MediaStore
 from router.schemas import CreateVideo, Feedback, FinalizeVideo, RemixVideo, RouteVideo
@@ -46,6 +48,7 @@ def create_app(
     engine: RouteEngine,
     fleet: Callable[[], Awaitable[Fleet]],
     nudge: Callable[[], Awaitable[None]],
+    hooks: Hooks | None = None,
 ) -> FastAPI:
     """Build the Gateway.
 
@@ -56,9 +59,10 @@ def create_app(
         engine: Decides at submission.
         fleet: What runs now; called at each submission and dry run.
         nudge: Tells the Router that the queue changed; may fail, the Router looks by itself too.
+        hooks: Checks who sent a provider's webhook; None: none are taken.
     """
     context = GatewayContext(
-        settings=settings, store=store, media=media, engine=engine, fleet=fleet, nudge=nudge
+        settings=settings, store=store, media=media, engine=engine, fleet=fleet, nudge=nudge, hooks=hooks
     )
     app = FastAPI(
         title="i2v-router",
@@ -86,7 +90,7 @@ def create_app(
     # `/v1/videos/models` must stand before `/v1/videos/{video_id}`.
     for resource in (
         *(models, videos, content, events, remix, finalize, feedback),
-        *(route, _fleet_resource, health),
+        *(route, _fleet_resource, health, hooks_resource),
     ):
         app.include_router(resource.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

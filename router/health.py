@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from models.errors import EncodeFailed, RankLost, RunnerError, Stalled
+from models.errors import (
+    EncodeFailed,
+    OutcomeUnknown,
+    ProviderError,
+    ProviderFault,
+    ProviderUnavailable,
+    RankLost,
+    ResultUnusable,
+    RunnerError,
+    Stalled,
+)
 from policies.breaker import Outcome, Verdict, verdict
 from router.jobs.records import AttemptStatus, Ended
 from router.jobs.retry import LOST
@@ -13,9 +23,15 @@ from router.jobs.retry import LOST
 OfferKey = tuple[str, str]
 """Card id and offer id."""
 
-FAULTS = frozenset({LOST, RankLost.code, Stalled.code, EncodeFailed.code, RunnerError.code})
-"""Errors that speak against the offer's machines. A refused input, a clip that does not fit and a media store
-that is away do not: the job, or something else, is at fault."""
+FAULTS = frozenset(
+    {
+        *(LOST, RankLost.code, Stalled.code, EncodeFailed.code, RunnerError.code, ProviderError.code),
+        *(ProviderUnavailable.code, ProviderFault.code, ResultUnusable.code, OutcomeUnknown.code),
+    }
+)
+"""Errors that speak against the offer's machines, ours or a provider's. A refused input, a clip that does not
+fit and a media store that is away do not: the job, or something else, is at fault. Neither do a limit of the
+account, its key or its money: they are the whole account's, and its worker tells of them."""
 
 
 def verdicts(ended: Iterable[Ended], now: float) -> Mapping[OfferKey, Verdict]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import av
 
 from models.errors import InvalidMedia
+from router.containers import HEAD, container_format
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -26,7 +27,6 @@ MOST_PACKETS: Final = 400_000
 """Ten minutes of 240 pictures and 43 sounds (AAC, 1024 samples at 44.1 kHz) a second are some 170,000."""
 SIDES: Final = (64, 4096)
 """Pixels of each side of a driving video: below nothing can be seen, above nobody films."""
-HEAD: Final = 16
 VIDEO_CODECS: Final = frozenset({"h264", "hevc", "vp8", "vp9", "av1", "mpeg4", "mjpeg", "prores"})
 AUDIO_CODECS: Final = frozenset({"aac", "mp3", "mp3float", "flac", "opus", "vorbis", "alac"})
 """And every kind of PCM."""
@@ -44,28 +44,6 @@ class Probe:
     width: int | None = None
     height: int | None = None
     fps: float | None = None
-
-
-def container_format(head: bytes) -> str | None:
-    """FFmpeg's demuxer for a file that begins so; None for anything that is not allowed."""
-    if head[4:8] == b"ftyp":
-        return "mp4"
-    if head[:4] == b"\x1a\x45\xdf\xa3":
-        return "matroska"
-    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
-        return "wav"
-    return {b"fLaC": "flac", b"OggS": "ogg"}.get(head[:4]) or _stream_format(head)
-
-
-def _stream_format(head: bytes) -> str | None:
-    """Formats without a container: eleven or twelve set bits open each frame (ISO/IEC 11172-3, 13818-7)."""
-    if head[:3] == b"ID3":
-        return "mp3"
-    if len(head) < 2 or head[0] != 0xFF:
-        return None
-    if head[1] & 0xF6 == 0xF0:
-        return "aac"
-    return "mp3" if head[1] & 0xE0 == 0xE0 else None
 
 
 def probe_video(path: Path, field: str) -> Probe:

@@ -23,6 +23,10 @@ class Settings(BaseSettings):
     """Overlay directory of cards and profiles: its ids replace or join the shipped ones."""
     models: Path | None = None
     """Root of local checkpoints: `<root>/<card id>` is loaded instead of the hub id."""
+    secrets: Path | None = None
+    """File of `NAME=value` lines with providers' keys, readable by its owner alone; the environment wins."""
+    public_url: str | None = None
+    """Where the Gateway is reached from outside (`https://…`): there providers call back; None: nowhere."""
     scratch: Path | None = None
     """Where workers keep the states of clips under way; None: shared memory where there is enough, else the
     system's temporary directory."""

@@ -260,6 +260,8 @@ class Account:
     """Base URL; None: the provider's public one."""
     connections: int = 32
     """Most connections at once."""
+    webhook_secret: str | None = field(default=None, repr=False)
+    """Signing secret of webhooks, where the operator gives it; None: it is fetched with the key."""
 
 
 class WebhookVerifier(Protocol):

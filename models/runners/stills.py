@@ -31,6 +31,10 @@ class Stills:
         self._wanted = {round(place * last / max(1, count - 1)) for place in range(count)}
         self._seen: list[Frame] = []
 
+    def wants(self, index: int) -> bool:
+        """Whether the frame of that index is one of the chosen."""
+        return index in self._wanted
+
     def see(self, index: int, frame: Frame) -> None:
         """Keep a reduced copy when this frame is one of the chosen."""
         if index in self._wanted:

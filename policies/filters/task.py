@@ -71,6 +71,9 @@ class Task:
             "last_image": request.has_last_image,
             "driving_video": request.has_driving_video,
             "audio": request.has_audio,
+            "camera": any(wish.required for wish in request.camera),
+            # As of models that read no words: who asks for this very model takes it without.
+            "prompt": request.features.prompt.words > 0 and request.model != candidate.card.id,
         }
         for need in mode.needs:
             if not given[need]:

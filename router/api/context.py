@@ -15,6 +15,7 @@ from fastapi import Depends, Request
 from models.errors import InvalidRequest, JobNotFound
 from policies.base import Fleet
 from router.engine import RouteEngine
+from router.hooks import Hooks
 from router.jobs.store import JobStore
 from router.media import MediaStore
 from router.settings import Settings
@@ -43,6 +44,8 @@ class GatewayContext:
     engine: RouteEngine
     fleet: Callable[[], Awaitable[Fleet]]
     nudge: Callable[[], Awaitable[None]]
+    hooks: Hooks | None = None
+    """Checks webhooks of providers; None: none are taken."""
     decoders: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DECODERS))
     large_bodies: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LARGE_BODIES))
     nudges: set[asyncio.Task[None]] = field(default_factory=set)

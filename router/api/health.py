@@ -46,7 +46,9 @@ async def _some_model(context: GatewayContext) -> None:
     if not pools:
         raise FleetUnavailable("no pool is known yet")
     if not any(pool.healthy for pool in pools):
-        raise FleetUnavailable("; ".join(f"{pool.name}: {pool.reason or 'not healthy'}" for pool in pools))
+        # Offers of one account share its name, and mostly what ails it.
+        told = dict.fromkeys(f"{pool.name}: {pool.reason or 'not healthy'}" for pool in pools)
+        raise FleetUnavailable("; ".join(told))
 
 
 async def _check(probe: Awaitable[object]) -> str | None:

@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from router.jobs.records import Job, Json
 
 
 class CallState(StrEnum):
@@ -120,11 +123,15 @@ class CallStore(Protocol):
         Raises:
             SpendCapReached: open and closed calls of the account within the window leave no room for it.
             StaleFence: also when the job has an open call already.
+            Cancelled: the cancel flag is set; nothing must be sent.
         """
         ...
 
     async def accepted(self, call_id: str, fence: int, ticket: str, urls: Mapping[str, str]) -> None:
-        """The provider took it. Fenced by the newest attempt, which may be later than the one that intended."""
+        """The provider took it. Fenced by the newest attempt, which may be later than the one that intended.
+
+        The ticket of an open call is kept even where `StaleFence` is raised: whoever follows needs it.
+        """
         ...
 
     async def get(self, call_id: str) -> RemoteCall | None:
@@ -152,6 +159,13 @@ class CallStore(Protocol):
 
     async def close(self, call_id: str, end: CallEnd) -> None:
         """Close an orphan; a call that is closed, or not an orphan, is left as it is."""
+        ...
+
+    async def abandon(self, job_id: str, call_id: str, error: Json) -> Job:
+        """Close a waiting job's call as unknown and exclude its offer: nobody is left who could follow it.
+
+        A job that does not wait, or has another call, is returned unchanged.
+        """
         ...
 
     async def spending(self, provider: str, account: str, window_s: float) -> Spending:

@@ -15,7 +15,7 @@ from router.jobs.encoding import check_text, media_keys
 from router.jobs.ids import new_job_id
 from router.jobs.records import Created, Event, Job, JobStatus, NewJob, Page, Submission
 from router.jobs.rows import event_of, job_of
-from router.jobs.schema import VISIBLE, attempts, events, feedback, jobs, media
+from router.jobs.schema import VISIBLE, attempts, calls, events, feedback, jobs, media
 from router.jobs.states import LEASED, EventType, Phase
 from router.jobs.transitions import (
     ESTIMATES,
@@ -167,6 +167,7 @@ def _insertion(stmt: sqlite.Insert | postgresql.Insert) -> Executable:
             | {"created_at": now, "due_at": now + due_in_s, "expires_at": now + expires_in_s}
             | {"id": bindparam("id"), "status": JobStatus.QUEUED, "last_event": 1, "excluded": []}
             | {"fence": 0, "attempts": 0, "progress": 0, "not_before": 0.0, "cancel_requested": False}
+            | {"spent_usd": 0.0}
         )
         .on_conflict_do_nothing(index_elements=[jobs.c.tenant, jobs.c.idempotency_key])
         .returning(jobs)
@@ -292,6 +293,9 @@ async def delete(conn: AsyncConnection, job_id: str, tenant: str | None, rules: 
     await conn.execute(update(events).where(events.c.job_id == job_id).values(data={}))
     await conn.execute(update(attempts).where(attempts.c.job_id == job_id).values(error=None))
     await conn.execute(update(feedback).where(feedback.c.job_id == job_id).values(comment=""))
+    # Markers name the uploaded photograph; those of open calls are needed until they are closed.
+    settled = and_(calls.c.job_id == job_id, calls.c.closed_at.is_not(None))
+    await conn.execute(update(calls).where(settled).values(marker={}, urls={}))
     if held.row.finalizes is not None:
         preview = and_(jobs.c.id == held.row.finalizes, jobs.c.finalized_by == job_id)
         await conn.execute(update(jobs).where(preview).values(finalized_by=None))

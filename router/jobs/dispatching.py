@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from router.jobs.clock import db_now
 from router.jobs.records import Attempt, AttemptStatus, Ended, Job, JobStatus, Json, Queued
 from router.jobs.rows import attempt_of, ended_of, job_of, queued_of
-from router.jobs.schema import VISIBLE, WAITING, attempts, jobs
+from router.jobs.schema import VISIBLE, WAITING, attempts, calls, jobs
 from router.jobs.standing import place_of
 from router.jobs.states import LEASED, EventType, Move, Phase
 from router.jobs.transitions import (
@@ -129,12 +129,19 @@ async def claim(
     routing: Json,
     lease_s: float,
 ) -> Attempt | None:
-    """Take a waiting job; None when somebody or something was faster."""
+    """Take a waiting job; None when somebody or something was faster.
+
+    A job with an open call is only taken to follow it: for the offer that it was sent to.
+    """
     held = await hold(conn, job_id)
     job, now = held.row, held.now
     expired = job.started_at is None and job.expires_at <= now
     if held.phase is not Phase.WAITING or job.not_before > now or expired:
         return None
+    if job.open_call is not None:
+        sent_to = select(calls.c.model, calls.c.offer).where(calls.c.id == job.open_call)
+        if tuple((await conn.execute(sent_to)).one()) != (model, offer):
+            return None
     fence, lease_until = job.fence + 1, now + lease_s
     attempt = {"fence": fence, "pool": pool, "model": model, "offer": offer, "gpus": gpus}
     await advance(

@@ -43,6 +43,21 @@ async def file_lock(path: Path, timeout_s: float) -> AsyncIterator[None]:
         os.close(descriptor)
 
 
+async def use_wal(conn: AsyncConnection) -> None:
+    """Switch a SQLite file to its write-ahead log.
+
+    Raises:
+        ConfigError: it stays in another mode, as on network file systems.
+    """
+    mode = (await conn.execute(text("PRAGMA journal_mode = WAL"))).scalar_one()
+    if mode != "wal":
+        raise ConfigError(
+            f"SQLite cannot use its write-ahead log here (it stays in {mode!r}): "
+            "the file must lie on a local disk",
+            param="database_url",
+        )
+
+
 async def current_revision(conn: AsyncConnection) -> str | None:
     """The revision a database is at; None when it is new."""
     if not await conn.run_sync(lambda sync: inspect(sync).has_table("alembic_version")):

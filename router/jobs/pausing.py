@@ -7,8 +7,10 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from router.jobs.call_store import CallEnd
 from router.jobs.records import AttemptStatus, Checkpoint, Job
 from router.jobs.rows import checkpoint_of, job_of
+from router.jobs.settling import settle
 from router.jobs.states import EventType, Move
 from router.jobs.transitions import (
     Held,
@@ -45,19 +47,27 @@ async def drop_checkpoint(conn: AsyncConnection, job_id: str, fence: int) -> Non
 
 
 async def hand_back(
-    conn: AsyncConnection, job_id: str, fence: int, rules: Rules, *, reason: str, gpu_seconds: float
+    conn: AsyncConnection,
+    job_id: str,
+    fence: int,
+    rules: Rules,
+    *,
+    reason: str,
+    gpu_seconds: float,
+    call: CallEnd | None = None,
 ) -> Job:
     """A worker that leaves gives a running job back, uncounted; it goes on from its checkpoint elsewhere."""
     held = await hold_fenced(conn, job_id, fence, Move.REQUEUE)
+    settled = await settle(conn, held.row, held.now, call)
     if held.row.cancel_requested:
-        return job_of((await cancel_now(conn, held, rules, gpu_seconds=gpu_seconds)).row)
+        return job_of((await cancel_now(conn, held, rules, gpu_seconds=gpu_seconds, also=settled)).row)
     note = {"code": HANDED_BACK, "message": reason}
     await end_attempt(conn, held, AttemptStatus.CANCELLED, error=note, gpu_seconds=gpu_seconds)
     back = await advance(
         conn,
         held,
         Move.REQUEUE,
-        {"attempts": held.row.attempts - 1, "heartbeat_at": None, "not_before": held.now},
+        {**settled, "attempts": held.row.attempts - 1, "heartbeat_at": None, "not_before": held.now},
         event=EventType.QUEUED,
         detail={"fence": fence, "reason": reason},
     )

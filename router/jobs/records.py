@@ -180,6 +180,12 @@ class Job:
     """The newest job that makes this preview again."""
     checkpoint: Checkpoint | None = None
     """Where the next attempt can go on; None: it begins anew."""
+    open_call: str | None = None
+    """The call to a provider that is not settled: the next attempt follows it and sends nothing."""
+    spent_usd: float = 0.0
+    """What settled calls cost; those of unknown outcome count with their price."""
+    ceiling_usd: float | None = None
+    """Most that the job may cost in all, once an outcome was unknown (see `policies.unknown`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,16 +239,20 @@ class Worker:
     slots: int
     node: str
     state: str
-    """`starting`, `ready`, `draining` or `broken`."""
+    """`starting`, `ready`, `draining`, `rebuilding`, `lost`, `away` (takes nothing new now) or `broken`."""
     detail: Json
-    """Warm models, free memory, software versions."""
+    """Warm models, free memory, software versions; why it is not ready (`reason`). Of an account also
+    why single offers are out (`flagged`, by `model/offer`)."""
     registered_at: float = 0.0
     heartbeat_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class PoolRecord:
-    """One Serve application that runs one offer, as the Router last saw it."""
+    """One Serve application that runs one offer, or all that a provider's account can; as last seen.
+
+    An account's `model` and `offer` are empty.
+    """
 
     name: str
     model: str
@@ -254,6 +264,8 @@ class PoolRecord:
     healthy: bool
     reason: str
     updated_at: float = 0.0
+    backend: str = "local"
+    """`local` for models of our own, `engine` for a running engine, else the host of an account."""
 
 
 @dataclass(frozen=True, slots=True)

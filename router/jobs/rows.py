@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from policies.calibration import Belief
+from router.jobs.call_store import CallOutcome, CallState, RemoteCall
 from router.jobs.fit import Fit
 from router.jobs.records import (
     Attempt,
@@ -60,6 +61,9 @@ def job_of(row: Row[Any]) -> Job:
         finalizes=row.finalizes,
         finalized_by=row.finalized_by,
         checkpoint=checkpoint_of(row.checkpoint),
+        open_call=row.open_call,
+        spent_usd=float(row.spent_usd),
+        ceiling_usd=row.ceiling_usd,
     )
 
 
@@ -86,6 +90,29 @@ def attempt_of(row: Row[Any]) -> Attempt:
         lease_until=row.lease_until,
         error=row.error,
         gpu_seconds=row.gpu_seconds,
+    )
+
+
+def call_of(row: Row[Any]) -> RemoteCall:
+    """A row of `calls`."""
+    return RemoteCall(
+        id=row.id,
+        job_id=row.job_id,
+        fence=row.fence,
+        provider=row.provider,
+        account=row.account,
+        model=row.model,
+        offer=row.offer,
+        state=CallState(row.state),
+        marker=row.marker,
+        usd=float(row.usd),
+        intended_at=row.intended_at,
+        ticket=row.ticket,
+        urls=row.urls,
+        submitted_at=row.submitted_at,
+        heard_at=row.heard_at,
+        closed_at=row.closed_at,
+        outcome=None if row.outcome is None else CallOutcome(row.outcome),
     )
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.errors import Cancelled, Disposition
+from router.jobs.call_store import CallEnd
 from router.jobs.encoding import encode_json, media_keys
 from router.jobs.fit import Fit, log_ratio
 from router.jobs.progress import DONE, raised
@@ -16,6 +17,7 @@ from router.jobs.records import AttemptStatus, Beat, Job, JobStatus, Json, Obser
 from router.jobs.retry import LOST
 from router.jobs.rows import fit_of, job_of
 from router.jobs.schema import attempts, calibration
+from router.jobs.settling import settle
 from router.jobs.states import EventType, Move, Phase
 from router.jobs.transitions import (
     Held,
@@ -128,6 +130,7 @@ async def complete(
     gpu_seconds: float,
     retain_s: float,
     observation: Observation | None,
+    call: CallEnd | None = None,
 ) -> Job:
     """Publish once. The same attempt may repeat itself with the same result; nothing changes then."""
     held = await hold(conn, job_id)
@@ -145,6 +148,7 @@ async def complete(
         held,
         Move.COMPLETE,
         {
+            **await settle(conn, job, held.now, call),
             "progress": DONE,
             "result": result,
             "usage": usage,
@@ -194,6 +198,7 @@ async def fail(
     error: Json,
     disposition: Disposition,
     gpu_seconds: float,
+    call: CallEnd | None = None,
 ) -> Job:
     """End an attempt that failed."""
     held = await hold_fenced(conn, job_id, fence, Move.REQUEUE)
@@ -205,19 +210,26 @@ async def fail(
         error=error,
         disposition=disposition,
         gpu_seconds=gpu_seconds,
+        also=await settle(conn, held.row, held.now, call),
     )
     return job_of(ended.row)
 
 
 async def finish_cancelled(
-    conn: AsyncConnection, job_id: str, fence: int, rules: Rules, gpu_seconds: float
+    conn: AsyncConnection,
+    job_id: str,
+    fence: int,
+    rules: Rules,
+    gpu_seconds: float,
+    call: CallEnd | None = None,
 ) -> Job:
     """The worker stopped at the flag; it may say so twice."""
     held = await hold(conn, job_id)
     if held.phase is Phase.CANCELLED and held.row.fence == fence:
         return job_of(held.row)
     held = await hold_fenced(conn, job_id, fence, Move.REQUEUE)
-    return job_of((await cancel_now(conn, held, rules, gpu_seconds=gpu_seconds)).row)
+    settled = await settle(conn, held.row, held.now, call)
+    return job_of((await cancel_now(conn, held, rules, gpu_seconds=gpu_seconds, also=settled)).row)
 
 
 async def lose(conn: AsyncConnection, job_id: str, fence: int, reason: str, rules: Rules) -> None:

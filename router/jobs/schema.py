@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-REVISION = "0003"
+REVISION = "0004"
 """Newest migration: a database at this revision needs no look at the migrations."""
 
 metadata = MetaData(
@@ -73,6 +73,11 @@ jobs = Table(
     Column("finalizes", Text),  # the preview that this job makes again at full quality
     Column("finalized_by", Text),  # the newest such job of this preview
     Column("checkpoint", Document),  # where the next attempt can go on
+    Column("open_call", Text),  # the call to a provider that the next attempt follows
+    Column(
+        "spent_usd", Double, nullable=False, server_default="0"
+    ),  # what providers charged for it, or may have
+    Column("ceiling_usd", Double),  # most that it may cost in all, once an outcome was unknown
     CheckConstraint(
         "status IN ('queued', 'in_progress', 'completed', 'failed', 'cancelled', 'expired')",
         name="ck_jobs_status",
@@ -170,6 +175,45 @@ Index(
     postgresql_where=media.c.dropped_at.is_not(None),
 )
 
+calls = Table(
+    "calls",  # to providers: each is money, so it is written before it is sent
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("job_id", Text, ForeignKey("jobs.id"), nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("offer", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("marker", Document, nullable=False),
+    Column("usd", Double, nullable=False),
+    Column("intended_at", Double, nullable=False),
+    Column("ticket", Text),
+    Column("urls", Document, nullable=False),
+    Column("submitted_at", Double),
+    Column("heard_at", Double),
+    Column("closed_at", Double),
+    Column("outcome", Text),
+    CheckConstraint("state IN ('intended', 'submitted', 'closed')", name="ck_calls_state"),
+    CheckConstraint(
+        "(state = 'closed') = (closed_at IS NOT NULL) AND (closed_at IS NULL) = (outcome IS NULL)",
+        name="ck_calls_closed",
+    ),
+)
+_OPEN = calls.c.closed_at.is_(None)
+Index("ix_calls_job", calls.c.job_id)
+# With the price, so that a cap is checked from the index alone.
+Index("ix_calls_account", calls.c.provider, calls.c.account, calls.c.intended_at, calls.c.usd)
+Index("ix_calls_ticket", calls.c.provider, calls.c.account, calls.c.ticket)
+Index(
+    "ix_calls_open",  # few of all: orphans are looked for every few seconds
+    *(calls.c.provider, calls.c.account, calls.c.intended_at),
+    sqlite_where=_OPEN,
+    postgresql_where=_OPEN,
+)
+Index("uq_calls_open", calls.c.job_id, unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN)
+
 feedback = Table(
     "feedback",  # votes: a thumb for a clip (`other` empty), or a clip preferred over another
     metadata,
@@ -241,6 +285,7 @@ pools = Table(
     Column("healthy", Boolean, nullable=False),
     Column("reason", Text, nullable=False),
     Column("updated_at", Double, nullable=False),
+    Column("backend", Text, nullable=False, server_default="local"),
 )
 
 calibration = Table(

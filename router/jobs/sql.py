@@ -6,14 +6,14 @@ import socket
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from models.errors import ConfigError, Disposition, StoreUnavailable
+from models.errors import Disposition, StoreUnavailable
 from router.jobs import clients, dispatching, fleet, learning, node, pausing, reaper, running
+from router.jobs.call_store import CallEnd
 from router.jobs.clock import db_now
 from router.jobs.database import Database
-from router.jobs.migrate import current_revision, file_lock, upgrade
+from router.jobs.migrate import current_revision, file_lock, upgrade, use_wal
 from router.jobs.records import (
     Attempt,
     Beat,
@@ -40,6 +40,7 @@ from router.jobs.records import (
 )
 from router.jobs.retry import Backoff
 from router.jobs.schema import REVISION, meta
+from router.jobs.sql_calls import SqlCalls
 from router.jobs.standing import Glance, attempts_of, standing_of
 from router.jobs.transitions import Rules, upsert
 
@@ -55,6 +56,9 @@ class SqlJobStore:
         retry_window_s: a client's keyless retry within this many seconds is the same job.
         backoff: wait before a failed job runs again.
         retain_ended_s: how long media of a job that ended without a clip is kept.
+
+    Attributes:
+        calls: The books of calls to providers.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class SqlJobStore:
         self._host = host if host is not None else socket.gethostname()
         self._retry_window_s = retry_window_s
         self._rules = Rules(backoff if backoff is not None else Backoff(), retain_ended_s)
+        self.calls = SqlCalls(self._db)
 
     async def open(self) -> None:
         """Connect and migrate to the newest schema.
@@ -92,7 +97,7 @@ class SqlJobStore:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 # The switch to WAL and the first migration need the file alone.
                 async with file_lock(path.with_name(path.name + ".lock"), self._db.timeout_s):
-                    await self._db.read(_use_wal)
+                    await self._db.read(use_wal)
                     await self._db.write(self._open_sqlite)
                 self._glance = Glance(path)
             except OSError as exc:
@@ -379,6 +384,7 @@ class SqlJobStore:
         gpu_seconds: float,
         retain_s: float,
         observation: Observation | None,
+        call: CallEnd | None = None,
     ) -> Job:
         """Publish the result exactly once and fold the observation into its calibration. Fenced."""
         return await self._db.write(
@@ -391,6 +397,7 @@ class SqlJobStore:
                 gpu_seconds=gpu_seconds,
                 retain_s=retain_s,
                 observation=observation,
+                call=call,
             )
         )
 
@@ -404,18 +411,18 @@ class SqlJobStore:
         """The job's checkpoint is of no use: it begins anew. Fenced."""
         await self._db.write(partial(pausing.drop_checkpoint, job_id=job_id, fence=fence))
 
-    async def hand_back(self, job_id: str, fence: int, *, reason: str, gpu_seconds: float = 0.0) -> Job:
+    async def hand_back(
+        self,
+        job_id: str,
+        fence: int,
+        *,
+        reason: str,
+        gpu_seconds: float = 0.0,
+        call: CallEnd | None = None,
+    ) -> Job:
         """A worker that leaves gives a running job back, uncounted. Fenced."""
-        return await self._db.write(
-            partial(
-                pausing.hand_back,
-                job_id=job_id,
-                fence=fence,
-                rules=self._rules,
-                reason=reason,
-                gpu_seconds=gpu_seconds,
-            )
-        )
+        work = partial(pausing.hand_back, job_id=job_id, fence=fence, rules=self._rules, reason=reason)
+        return await self._db.write(partial(work, gpu_seconds=gpu_seconds, call=call))
 
     async def fail(
         self,
@@ -425,6 +432,7 @@ class SqlJobStore:
         error: Json,
         disposition: Disposition,
         gpu_seconds: float = 0.0,
+        call: CallEnd | None = None,
     ) -> Job:
         """End an attempt that failed: again, elsewhere, or for good. Fenced."""
         return await self._db.write(
@@ -436,33 +444,19 @@ class SqlJobStore:
                 error=error,
                 disposition=disposition,
                 gpu_seconds=gpu_seconds,
+                call=call,
             )
         )
 
-    async def finish_cancelled(self, job_id: str, fence: int, gpu_seconds: float = 0.0) -> Job:
+    async def finish_cancelled(
+        self, job_id: str, fence: int, gpu_seconds: float = 0.0, call: CallEnd | None = None
+    ) -> Job:
         """The worker has stopped at the cancel flag. Fenced."""
-        return await self._db.write(
-            partial(
-                running.finish_cancelled,
-                job_id=job_id,
-                fence=fence,
-                rules=self._rules,
-                gpu_seconds=gpu_seconds,
-            )
-        )
+        work = partial(running.finish_cancelled, job_id=job_id, fence=fence, rules=self._rules)
+        return await self._db.write(partial(work, gpu_seconds=gpu_seconds, call=call))
 
     async def lose(self, job_id: str, fence: int, reason: str) -> None:
         """The process of an attempt is known to be dead: like an expired lease, but now. Fenced."""
         await self._db.write(
             partial(running.lose, job_id=job_id, fence=fence, reason=reason, rules=self._rules)
-        )
-
-
-async def _use_wal(conn: AsyncConnection) -> None:
-    mode = (await conn.execute(text("PRAGMA journal_mode = WAL"))).scalar_one()
-    if mode != "wal":
-        raise ConfigError(
-            f"SQLite cannot use its write-ahead log here (it stays in {mode!r}): "
-            "the file must lie on a local disk",
-            param="database_url",
         )

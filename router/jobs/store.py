@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from models.errors import Disposition
+from router.jobs.call_store import CallEnd, CallStore
 from router.jobs.records import (
     Attempt,
     Beat,
@@ -39,6 +40,11 @@ class JobStore(Protocol):
     `StaleFence` when a later attempt exists or the job is final; it then changes nothing. A store that
     cannot be reached or stays locked raises `StoreUnavailable`.
     """
+
+    @property
+    def calls(self) -> CallStore:
+        """Calls to providers."""
+        ...
 
     async def open(self) -> None:
         """Connect and migrate to the newest schema."""
@@ -249,9 +255,12 @@ class JobStore(Protocol):
         gpu_seconds: float,
         retain_s: float,
         observation: Observation | None,
+        call: CallEnd | None = None,
     ) -> Job:
         """Publish the result exactly once and fold the observation into its calibration. Fenced.
 
+        `call` closes the job's open call to a provider in the same transaction, here and in `hand_back`,
+        `fail` and `finish_cancelled`; without it an open call stays open.
         The same attempt may repeat the same result (its first reply may have been lost): the job is
         returned and nothing changes.
 
@@ -268,7 +277,15 @@ class JobStore(Protocol):
         """The job's checkpoint is of no use: it begins anew. Fenced."""
         ...
 
-    async def hand_back(self, job_id: str, fence: int, *, reason: str, gpu_seconds: float = 0.0) -> Job:
+    async def hand_back(
+        self,
+        job_id: str,
+        fence: int,
+        *,
+        reason: str,
+        gpu_seconds: float = 0.0,
+        call: CallEnd | None = None,
+    ) -> Job:
         """A worker that leaves gives a running job back, uncounted. Fenced."""
         ...
 
@@ -280,6 +297,7 @@ class JobStore(Protocol):
         error: Json,
         disposition: Disposition,
         gpu_seconds: float = 0.0,
+        call: CallEnd | None = None,
     ) -> Job:
         """End an attempt that failed. Fenced.
 
@@ -288,7 +306,9 @@ class JobStore(Protocol):
         """
         ...
 
-    async def finish_cancelled(self, job_id: str, fence: int, gpu_seconds: float = 0.0) -> Job:
+    async def finish_cancelled(
+        self, job_id: str, fence: int, gpu_seconds: float = 0.0, call: CallEnd | None = None
+    ) -> Job:
         """The worker has stopped at the cancel flag. Fenced."""
         ...
 

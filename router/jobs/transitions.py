@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, insert, or_, select, update
@@ -178,17 +179,25 @@ async def end_attempt(
     return row
 
 
+NOTHING: Mapping[str, object] = MappingProxyType({})
+
+
 async def cancel_now(
-    conn: AsyncConnection, held: Held, rules: Rules, *, gpu_seconds: float | None = None
+    conn: AsyncConnection,
+    held: Held,
+    rules: Rules,
+    *,
+    gpu_seconds: float | None = None,
+    also: Mapping[str, object] = NOTHING,
 ) -> Held:
-    """End a held job as cancelled, and its attempt when it has one."""
+    """End a held job as cancelled, and its attempt when it has one; `also` are further columns to write."""
     if held.phase in LEASED:
         await end_attempt(conn, held, AttemptStatus.CANCELLED, gpu_seconds=gpu_seconds)
     return await advance(
         conn,
         held,
         Move.CANCEL,
-        {"cancel_requested": True, "retain_until": held.now + rules.retain_ended_s},
+        {**also, "cancel_requested": True, "retain_until": held.now + rules.retain_ended_s},
         event=EventType.CANCELLED,
     )
 
@@ -202,11 +211,15 @@ async def attempt_failed(
     error: Mapping[str, Any],
     disposition: Disposition,
     gpu_seconds: float | None = None,
+    also: Mapping[str, object] = NOTHING,
 ) -> Held:
-    """Close the newest attempt of a held job as failed or lost, and requeue or end the job."""
+    """Close the newest attempt of a held job as failed or lost, and requeue or end the job.
+
+    `also` are further columns to write with it.
+    """
     job = held.row
     if job.cancel_requested:
-        return await cancel_now(conn, held, rules, gpu_seconds=gpu_seconds)
+        return await cancel_now(conn, held, rules, gpu_seconds=gpu_seconds, also=also)
     attempt = await end_attempt(conn, held, status, error=error, gpu_seconds=gpu_seconds)
     verdict = judge(
         disposition,
@@ -216,7 +229,7 @@ async def attempt_failed(
         candidate=f"{attempt.model}/{attempt.offer}",
         error=error,
     )
-    changes: dict[str, object] = {"excluded": list(verdict.excluded), "heartbeat_at": None}
+    changes: dict[str, object] = {**also, "excluded": list(verdict.excluded), "heartbeat_at": None}
     detail: dict[str, object] = {"fence": job.fence, "error": verdict.error or error}
     if verdict.move is Move.REQUEUE:
         delay = rules.backoff.delay(verdict.failures) if verdict.backs_off else 0.0

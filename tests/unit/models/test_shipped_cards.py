@@ -237,7 +237,7 @@ def _modes(card_id: str, backend: str) -> dict[str, Mode]:
         ("wan2.2-animate", "fal", "720p", 0.08, None),
         ("wan2.5-i2v", "fal", "1080p", 0.15, None),
         ("wan2.6-i2v", "replicate", "720p", 0.10, None),
-        ("wan2.6-i2v-flash", "fal", "1080p", 0.0375, 0.075),
+        ("wan2.6-i2v-flash", "fal", "1080p", 0.075, None),
         ("wan2.7-i2v", "replicate", "1080p", 0.15, None),
         ("kling-v2.6", "replicate", "1080p", 0.07, 0.14),
         ("kling-v2.6-motion-control", "fal", "1080p-as-photo", 0.112, None),
@@ -309,6 +309,7 @@ def test_only_some_offers_take_a_last_image() -> None:
     }
     assert taking == {
         "wan2.2-i2v-a14b/fal",
+        "wan2.2-i2v-fast/fal",
         "wan2.2-i2v-fast/replicate",
         "wan2.7-i2v/fal",
         "wan2.7-i2v/replicate",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hypothesis import given, settings
@@ -73,32 +73,47 @@ def requests(draw: st.DrawFn) -> RouteRequest:
     )
 
 
+Load = tuple[tuple[float, ...], tuple[Waiting, ...]]
+"""Seconds of running work, and what waits."""
+
+
+@dataclass(frozen=True)
+class Busy:
+    """A fleet in few words: Hypothesis refuses to write down one of every offer (more than 30 kB)."""
+
+    loads: tuple[Load, ...]
+    beliefs: dict[tuple[str, str], Belief]
+
+    def fleet(self) -> Fleet:
+        """Every offer deployed, under these loads in turn; only the first two have a queue."""
+        return Fleet(
+            tuple(self._loaded(at % len(self.loads), pool) for at, pool in enumerate(IDLE.pools)),
+            beliefs=self.beliefs,
+        )
+
+    def _loaded(self, turn: int, pool: Pool) -> Pool:
+        busy, waiting = self.loads[turn]
+        return replace(pool, replicas=2, busy_seconds=busy, waiting=waiting if turn < 2 else ())
+
+
 @st.composite
-def fleets(draw: st.DrawFn) -> Fleet:
+def fleets(draw: st.DrawFn) -> Busy:
     """Every offer deployed, under some load, with some votes."""
-    # Short figures: Hypothesis refuses to write down a fleet of more than 32 kB.
     seconds = st.integers(0, 3000).map(lambda tenths: tenths / 10)
     job = st.builds(Waiting, seconds, st.sampled_from(list(Priority)), seconds, st.sampled_from((1, 2, 8)))
-    queue = st.lists(job, max_size=2)
-    loads = draw(st.lists(st.tuples(st.lists(seconds, max_size=1), queue), min_size=5, max_size=5))
-
-    def loaded(at: int, pool: Pool) -> Pool:
-        busy, waiting = loads[at % len(loads)]
-        queued = tuple(waiting) if at % len(loads) < 2 else ()
-        return replace(pool, replicas=2, busy_seconds=tuple(busy), waiting=queued)
-
-    pools = tuple(loaded(at, pool) for at, pool in enumerate(IDLE.pools))
+    load = st.tuples(st.lists(seconds, max_size=1).map(tuple), st.lists(job, max_size=2).map(tuple))
     belief = st.builds(Belief, st.floats(-60, 60), st.floats(19, 200), st.integers(1, 99))
     cards = st.sampled_from([card.id for card in CATALOG])
     beliefs = st.dictionaries(st.tuples(cards, st.sampled_from(["portrait", "other"])), belief, max_size=5)
-    return Fleet(pools, beliefs=draw(beliefs))
+    return Busy(draw(st.tuples(load, load, load, load, load)), draw(beliefs))
 
 
 @settings(max_examples=40, deadline=None)
 @given(requests(), fleets())
 def test_the_same_request_on_the_same_fleet_gives_the_same_decision(
-    request: RouteRequest, fleet: Fleet
+    request: RouteRequest, busy: Busy
 ) -> None:
+    fleet = busy.fleet()
     once = ENGINE.decide(request, fleet, counter_offers=False)
     fresh = Engine(CATALOG, GPUS, PROFILES).decide(request, replace(fleet), counter_offers=False)
     assert decision_json(once) == decision_json(fresh)
@@ -119,9 +134,9 @@ def test_more_money_never_lowers_the_best_utility(request: RouteRequest, budget:
 
 @settings(max_examples=40, deadline=None)
 @given(requests(), fleets(), st.floats(1, 500))
-def test_more_work_ahead_never_makes_anything_sooner(
-    request: RouteRequest, fleet: Fleet, more: float
-) -> None:
+def test_more_work_ahead_never_makes_anything_sooner(request: RouteRequest, busy: Busy, more: float) -> None:
+    fleet = busy.fleet()
+
     def sure(given: Fleet) -> dict[str, tuple[float, float]]:
         asked = replace(request, deadline_s=1e5 if request.deadline_s is None else request.deadline_s)
         return {
@@ -155,8 +170,8 @@ def test_more_time_never_rules_anything_out(request: RouteRequest, deadline: flo
 
 @settings(max_examples=40, deadline=None)
 @given(requests(), fleets())
-def test_every_score_of_every_candidate_says_why(request: RouteRequest, fleet: Fleet) -> None:
-    decision = ENGINE.decide(request, fleet, counter_offers=False)
+def test_every_score_of_every_candidate_says_why(request: RouteRequest, busy: Busy) -> None:
+    decision = ENGINE.decide(request, busy.fleet(), counter_offers=False)
     profile = PROFILES[request.objective.value]
     for scored in decision.candidates:
         assert list(scored.scores) == [scorer.name for scorer, _ in profile.scorers]

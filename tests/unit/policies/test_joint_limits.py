@@ -61,13 +61,9 @@ def test_ltx_pro_makes_no_more_than_ten_seconds(build: Any) -> None:
     assert {round(c.plan.effective.seconds) for c in planned(build, "ltx-2.3-pro", ClipWish(UHD, 14))} == {10}
 
 
-def test_luma_closes_no_loop_of_ten_seconds(build: Any) -> None:
-    by_length = {
-        c.plan.native.seconds: "loop" in c.mode.excludes
-        for seconds in (5, 10)
-        for c in planned(build, "luma-ray-3.2", ClipWish(seconds=seconds))
-    }
-    assert by_length == {5: False, 10: True}
+def test_luma_makes_no_ten_seconds_from_a_photograph(build: Any) -> None:
+    made = [c for seconds in (5, 10) for c in planned(build, "luma-ray-3.2", ClipWish(seconds=seconds))]
+    assert {(c.plan.native.seconds, "loop" in c.mode.excludes) for c in made} == {(5.0, False)}
 
 
 def test_director_takes_three_moves_at_once_and_ltx_one(build: Any) -> None:
@@ -79,6 +75,29 @@ def test_director_takes_three_moves_at_once_and_ltx_one(build: Any) -> None:
         camera = tuple(CameraWish(move, required=True) for move in moves[:number])
         decision = ENGINE.decide(build.request(3840, 2160, camera=camera, deny=("parallax",)), FLEET)
         assert {s.candidate.card.id for s in decision.candidates} == models
+
+
+def test_ltx_at_fal_has_no_camera_parameter(build: Any) -> None:
+    for required, offers in ((False, {"replicate", "fal", "vendor"}), (True, {"replicate", "vendor"})):
+        wish = CameraWish(CameraMove.PUSH_IN, required=required)
+        made = planned(build, "ltx-2.3-pro", ClipWish(FULL_HD, 6), camera=(wish,))
+        assert {c.offer.id for c in made} == offers
+
+
+def test_wan_animate_of_hosts_reads_no_words(build: Any) -> None:
+    """A prompt goes to who reads it, unless this very model was asked for; then advice tells."""
+    given: dict[str, Any] = {"task": TaskType.ANIMATE, "has_driving_video": True, "driving_seconds": 5.0}
+    offers = {
+        words: {
+            scored.candidate.offer.id
+            for scored in ENGINE.decide(build.request(words=words, **given), FLEET).candidates
+            if scored.candidate.card.id == "wan2.2-animate"
+        }
+        for words in (0, 8)
+    }
+    assert offers == {0: {"local", "replicate", "fal"}, 8: {"local"}}
+    named = ENGINE.decide(build.request(words=8, model="wan2.2-animate", **given), FLEET)
+    assert {s.candidate.offer.id for s in named.candidates} == {"local", "replicate", "fal"}
 
 
 def test_pika_joins_frames_on_another_endpoint(build: Any) -> None:
@@ -108,7 +127,7 @@ def test_dreamactor_follows_its_driving_video(build: Any) -> None:
         ("hailuo-2.3", ClipWish(FULL_HD, 6), False, {("replicate", 0.49), ("fal-pro", None)}),
         ("hailuo-2.3-fast", ClipWish(Size(1366, 768), 10), False, {("replicate", 0.32), ("fal", 0.32)}),
         ("ltx-2.3-pro", ClipWish(UHD, 10), False, {("replicate", 2.4), ("fal", None), ("vendor", None)}),
-        ("luma-ray-3.2", ClipWish(FULL_HD, 5), False, {("replicate", None), ("fal", 2.0)}),
+        ("luma-ray-3.2", ClipWish(FULL_HD, 5), False, {("replicate", 1.2), ("fal", 1.2)}),
         ("runway-gen4-turbo", ClipWish(Size(1280, 720), 5), False, {("replicate", None), ("vendor", 0.25)}),
     ],
 )

@@ -18,13 +18,14 @@ from policies.base import Pool, Waiting
 from policies.breaker import Circuit, Verdict
 from policies.calibration import Belief, Ledger, Tally, TimeFit, sigma_of, speed_of
 from policies.fleet import SELF_HOSTED_SIGMA
+from router.accounts import offers_on
 from router.board import Board, free_slots
+from router.crews import broken_pools
 from router.fleet import (
     COLD_START_S,
     PROCESS_START_S,
     LiveFleet,
     Sources,
-    broken_pools,
     build_fleet,
     offers_on,
     waiting_by_pool,
@@ -336,7 +337,7 @@ def test_an_offer_on_anothers_replicas_is_a_pool_of_the_same_name() -> None:
     turbo = fake.offers[0].model_copy(update={"id": "turbo", "replica": "local"})
     catalog = Catalog.of([fake.model_copy(update={"id": "shares-i2v", "offers": (*fake.offers, turbo)})])
     row = record(model="shares-i2v")
-    assert offers_on(row, catalog) == ("local", "turbo")
+    assert offers_on(row, catalog) == (("shares-i2v", "local"), ("shares-i2v", "turbo"))
     fleet = build_fleet(
         Sources(
             [row],
@@ -351,4 +352,4 @@ def test_an_offer_on_anothers_replicas_is_a_pool_of_the_same_name() -> None:
     assert [pool.busy_seconds for pool in fleet.pools] == [(10.0,), (10.0,)]
     assert [len(pool.waiting) for pool in fleet.pools] == [1, 1]
     assert [len(pool.waiting) for pool in build_fleet(Sources([row]), catalog, now=NOW).pools] == [0, 0]
-    assert offers_on(record(model="gone"), catalog) == ("local",)
+    assert offers_on(record(model="gone"), catalog) == (("gone", "local"),)

@@ -1,0 +1,123 @@
+"""Following an accepted call until it is over: looks, progress, cancel, and an end to patience."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from deployments.call_state import CallState
+from deployments.polling import next_look
+from models.errors import Cancelled, ProviderError, ProviderFault
+from models.providers.base import Phase, Sighting, Ticket
+from router.jobs.call_store import CallOutcome, RemoteCall
+
+log = logging.getLogger("i2v.call")
+
+STAGES = {Phase.QUEUED: "waiting", Phase.RUNNING: "generating"}
+"""Stages of a call as the job's progress names them."""
+URGENT_S = 1.0
+"""Between looks at a call that is being stopped."""
+
+
+async def follow(state: CallState, call: RemoteCall, ticket: Ticket) -> tuple[Sighting, float]:
+    """Look until it is over; returns what was seen last, and the seconds since it was accepted.
+
+    Raises:
+        StaleFence, Drained: this attempt is to let go; the call stays open.
+        Cancelled: the client's cancel reached the provider, which has not said yet that it is over.
+        ProviderFault: it took far too long, and its cancel was not confirmed.
+    """
+    watch = _Watch(state, call, ticket)
+    while True:
+        state.heed_leaving()
+        await watch.stop_if_asked()
+        sighting = await watch.look()
+        if sighting is not None and sighting.phase.over:
+            return watch.judged(sighting), watch.elapsed
+        watch.check_patience()
+        if sighting is not None:
+            await watch.show(sighting)
+        await state.news.wait(watch.pause())
+
+
+class _Watch:
+    """One call under observation."""
+
+    def __init__(self, state: CallState, call: RemoteCall, ticket: Ticket) -> None:
+        pace, expected = state.desk.pace, state.task.expected_s
+        since = 0.0 if call.submitted_at is None else max(0.0, time.time() - call.submitted_at)
+        self._state = state
+        self._ticket = ticket
+        self._began = time.monotonic() - since
+        self._life_s = max(pace.least_life_s, pace.lives * expected)
+        self._stopping_since: float | None = None
+        self._retry_after_s = 0.0
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the provider accepted it."""
+        return time.monotonic() - self._began
+
+    async def stop_if_asked(self) -> None:
+        """Send the cancel, and again with every look until the call is over."""
+        if not self._state.news.cancelled and self.elapsed <= self._life_s:
+            return
+        if self._stopping_since is None:
+            self._stopping_since = time.monotonic()
+        try:
+            await self._state.desk.provider.cancel(self._ticket)
+        except ProviderError as error:
+            log.warning("the cancel of %s is sent again: %s", self._state.task.job_id, error.message)
+
+    async def look(self) -> Sighting | None:
+        """What is to be seen; None when the provider cannot say now."""
+        desk, task = self._state.desk, self._state.task
+        await desk.looks.take()
+        try:
+            sighting = await desk.provider.look(self._ticket)
+        except ProviderError as error:
+            desk.noted(task, error)
+            self._retry_after_s = max(desk.pace.retry_s, error.retry_after_s or 0.0)
+            return None
+        self._retry_after_s = 0.0
+        return sighting
+
+    def judged(self, sighting: Sighting) -> Sighting:
+        """The last sighting; a call that we ended ourselves for its length is a fault of the provider."""
+        ours = self._stopping_since is not None and not self._state.news.cancelled
+        if ours and sighting.phase is Phase.CANCELLED:
+            cost = self._state.cost(sighting, billed=bool(sighting.billed))
+            self._state.close_as(CallOutcome.CANCELLED, cost)
+            raise ProviderFault(f"no end after {self.elapsed:.0f} s: the call was cancelled")
+        return sighting
+
+    def check_patience(self) -> None:
+        """Answer the client when a cancel is not confirmed in time; the worker watches the call on."""
+        state = self._state
+        if self._stopping_since is None:
+            return
+        if state.news.cancelled and not state.desk.provider.abilities.cancels:
+            state.close_as(CallOutcome.CANCELLED)
+            raise Cancelled("cancelled; the engine cannot stop and works on for nothing")
+        if time.monotonic() - self._stopping_since <= state.desk.pace.cancel_s:
+            return
+        if state.news.cancelled:
+            raise Cancelled("cancelled; the provider has not confirmed it yet")
+        state.close_as(CallOutcome.UNKNOWN, state.price())
+        raise ProviderFault(f"no end after {self.elapsed:.0f} s, and its cancel was not confirmed")
+
+    async def show(self, sighting: Sighting) -> None:
+        """Pass progress on."""
+        percent = 0 if sighting.progress is None else int(100 * sighting.progress)
+        left = self._state.task.expected_s - self.elapsed
+        await self._state.show(STAGES[sighting.phase], percent, round(left, 1) if left > 0 else None)
+
+    def pause(self) -> float:
+        """Seconds until the next look."""
+        desk = self._state.desk
+        if self._stopping_since is not None:
+            pause = URGENT_S
+        else:
+            called_back = desk.webhook_base is not None and desk.provider.abilities.webhooks
+            pause = next_look(self.elapsed, self._state.task.expected_s, called_back=called_back)
+        return max(self._retry_after_s, min(pause, desk.pace.longest_look_s))

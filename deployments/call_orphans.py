@@ -1,0 +1,74 @@
+"""Calls whose job is over: the provider is told to stop, and what they cost is booked."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from deployments.call_desk import Desk
+from deployments.call_search import CLOCK_SLACK_S
+from models.errors import OutcomeUnknown, ProviderError
+from models.providers.base import Phase, Sighting, Ticket
+from router.jobs.call_store import CallEnd, CallOutcome, RemoteCall
+
+log = logging.getLogger("i2v.call")
+
+
+async def sweep(desk: Desk) -> int:
+    """One pass over the account's orphans; returns how many were closed.
+
+    Raises:
+        StoreUnavailable: the job store is away.
+    """
+    closed = 0
+    for call in await desk.store.calls.orphans(desk.provider.name, desk.args.account):
+        try:
+            end = await _ended(desk, call)
+        except ProviderError as error:
+            log.warning("orphan %s is looked at later: %s", call.id, error.message)
+            continue
+        if end is not None:
+            await desk.store.calls.close(call.id, end)
+            closed += 1
+    return closed
+
+
+async def _ended(desk: Desk, call: RemoteCall) -> CallEnd | None:
+    """How an orphan ended; None while it goes on."""
+    ticket = Ticket(call.ticket, call.urls) if call.ticket is not None else await _refound(desk, call)
+    too_old = time.time() - call.intended_at > desk.pace.find_s
+    if ticket is None:
+        if desk.provider.abilities.finds in {"reference", "listing"}:
+            settled = time.time() - call.intended_at > desk.pace.settle_s
+            return CallEnd(CallOutcome.REFUSED, 0.0) if settled else None
+        return CallEnd(CallOutcome.UNKNOWN, call.usd) if too_old else None
+    await desk.looks.take()
+    sighting = await desk.provider.look(ticket)
+    if not sighting.phase.over:
+        await desk.provider.cancel(ticket)
+        sighting = await desk.provider.look(ticket)
+    if sighting.phase.over:
+        return _end(desk, call, sighting)
+    if not desk.provider.abilities.cancels:
+        return CallEnd(CallOutcome.CANCELLED, 0.0)
+    lives = desk.pace.least_life_s
+    return CallEnd(CallOutcome.UNKNOWN, call.usd) if time.time() - call.intended_at > 2 * lives else None
+
+
+async def _refound(desk: Desk, call: RemoteCall) -> Ticket | None:
+    calls, since = desk.store.calls, call.intended_at - CLOCK_SLACK_S
+    try:
+        known = await calls.tickets(call.provider, call.account, since)
+        return await desk.provider.find(call.id, call.marker, since, known)
+    except OutcomeUnknown:
+        return None
+
+
+def _end(desk: Desk, call: RemoteCall, sighting: Sighting) -> CallEnd:
+    paid = desk.provider.abilities.paid
+    if sighting.phase is Phase.LOST:
+        return CallEnd(CallOutcome.UNKNOWN, call.usd) if paid else CallEnd(CallOutcome.FAILED, 0.0)
+    outcome = CallOutcome(sighting.phase.value)
+    billed = sighting.phase is Phase.SUCCEEDED or bool(sighting.billed)
+    usd = sighting.usd if sighting.usd is not None else call.usd if billed else 0.0
+    return CallEnd(outcome, usd)

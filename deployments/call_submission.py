@@ -1,0 +1,149 @@
+"""From a photograph to an accepted call: upload, prepare, intent, submit, ticket. Nothing is sent twice."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
+
+from deployments.call_inputs import attachments
+from deployments.call_search import search
+from deployments.call_state import CallState
+from models.errors import (
+    OutcomeUnknown,
+    ProviderError,
+    ProviderUnavailable,
+    RateLimited,
+    RunnerError,
+    SpendCapReached,
+)
+from models.providers.base import Prepared, Role, Ticket
+from router.jobs.call_store import CallOutcome, NewCall, RemoteCall
+
+log = logging.getLogger("i2v.call")
+
+T = TypeVar("T")
+
+
+async def accepted_call(state: CallState) -> tuple[RemoteCall, Ticket]:
+    """The call to follow, with its ticket: the one that is open already, or a new one.
+
+    Raises:
+        OutcomeUnknown: it cannot be found out whether a submission arrived.
+        ProviderError, InputRefused, MediaUnavailable: as typed; nothing is under way.
+        SpendCapReached: the account may spend no more.
+    """
+    store, task = state.desk.store, state.task
+    if task.open_call is None:
+        return await _new_call(state)
+    call = await store.calls.get(task.open_call)
+    if call is None:
+        raise RunnerError(f"the books have no call {task.open_call}")
+    if call.ticket is not None:
+        return call, Ticket(call.ticket, call.urls)
+    ticket = await _searched(state, call)
+    if ticket is None:
+        state.close_as(CallOutcome.REFUSED)
+        raise ProviderUnavailable("the submission of an earlier attempt never arrived")
+    return await _written_down(state, call, ticket), ticket
+
+
+async def _new_call(state: CallState) -> tuple[RemoteCall, Ticket]:
+    desk, task = state.desk, state.task
+    if desk.args.spend_cap_usd is not None and task.usd is None:
+        account = desk.args.account
+        raise SpendCapReached(f"{task.key}: its price is not known, and account {account} has a spend cap")
+    reference = f"call_{secrets.token_hex(12)}"
+    prepared = await _prepared(state, reference)
+    state.heed()
+    call = await desk.store.calls.intend(
+        task.job_id,
+        task.fence,
+        NewCall(
+            id=reference,
+            provider=desk.provider.name,
+            account=desk.args.account,
+            model=task.card.id,
+            offer=task.offer.id,
+            marker=prepared.marker,
+            usd=state.price(),
+            cap_usd=desk.args.spend_cap_usd,
+            window_s=desk.args.spend_window_s,
+        ),
+    )
+    state.close_as(CallOutcome.REFUSED)
+    ticket = await _submitted(state, prepared, call)
+    return await _written_down(state, call, ticket), ticket
+
+
+async def _prepared(state: CallState, reference: str) -> Prepared:
+    desk, task = state.desk, state.task
+    await state.show("uploading")
+    async with desk.uploads:
+        files = await attachments(desk, task, state.folder, reference)
+        inputs: dict[Role, str] = {}
+        if desk.provider.abilities.uploads:
+            for role, attachment in files.items():
+                inputs[role] = await _answered(state, partial(desk.provider.upload, attachment))
+            files = {}
+        base = desk.webhook_base if desk.provider.abilities.webhooks else None
+        wanted = task.wanted(reference, f"{base}/{reference}" if base else None)
+        return desk.provider.prepare(wanted, inputs, files)
+
+
+async def _submitted(state: CallState, prepared: Prepared, call: RemoteCall) -> Ticket:
+    """Submit; again only after it is certain that nothing was accepted."""
+    await state.show("submitting")
+    while True:
+        try:
+            return await _answered(state, partial(state.desk.provider.submit, prepared))
+        except OutcomeUnknown as error:
+            log.warning("submission %s was not answered: %s", call.id, error.message)
+            ticket = await _searched(state, call)
+            if ticket is not None:
+                return ticket
+
+
+async def _answered(state: CallState, ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask until there is an answer, for `submit_s`. Only what cannot pay twice is repeated."""
+    desk = state.desk
+    deadline = time.monotonic() + desk.pace.submit_s
+    while True:
+        state.heed()
+        await desk.submits.take()
+        try:
+            return await ask()
+        except (ProviderUnavailable, RateLimited) as error:
+            desk.noted(state.task, error)
+            pause = max(desk.pace.retry_s, error.retry_after_s or 0.0)
+            if time.monotonic() + pause > deadline:
+                raise
+            await state.news.wait(pause)
+        except ProviderError as error:
+            desk.noted(state.task, error)
+            raise
+
+
+async def _searched(state: CallState, call: RemoteCall) -> Ticket | None:
+    """Find out whether a submission arrived. While that is open so is the call; unknown is booked as paid."""
+    state.leave_open()
+    try:
+        ticket = await search(state.desk, call, state.news, state.heed, state.task.expected_s)
+    except OutcomeUnknown:
+        state.close_as(CallOutcome.UNKNOWN, state.price())
+        raise
+    if ticket is None:
+        state.close_as(CallOutcome.REFUSED)
+    return ticket
+
+
+async def _written_down(state: CallState, call: RemoteCall, ticket: Ticket) -> RemoteCall:
+    """Commit the ticket. Until that is done the call can be found again by its marker."""
+    state.leave_open()
+    calls = state.desk.store.calls
+    await state.write(lambda: calls.accepted(call.id, state.task.fence, ticket.id, ticket.urls))
+    state.desk.noted(state.task, None)
+    return call

@@ -1,0 +1,57 @@
+"""Where providers' keys come from: the environment, or a secrets file. Nowhere else, and never into a log."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from models.errors import ConfigError
+
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def read_key(name: str, secrets: Path | None, environment: Mapping[str, str] = os.environ) -> str | None:
+    """The key of that name, or None where nobody set it.
+
+    Args:
+        name: Environment variable, and entry of the file.
+        secrets: File of `NAME=value` lines; `#` begins a comment line.
+        environment: Wins over the file.
+
+    Raises:
+        ConfigError: the file cannot be read, others may read it, or a line of it is none. The value is never
+            part of the message.
+    """
+    if value := environment.get(name, "").strip():
+        return value
+    if secrets is None:
+        return None
+    return read_secrets(secrets).get(name)
+
+
+def read_secrets(path: Path) -> Mapping[str, str]:
+    """All entries of a secrets file. Raises `ConfigError` as `read_key` does."""
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        told = f"I2V_SECRETS: {path} cannot be read: {type(error).__name__}"
+        raise ConfigError(told, param="I2V_SECRETS") from error
+    if mode & OTHERS:
+        raise ConfigError(
+            f"I2V_SECRETS: {path} may be read by others (mode {stat.S_IMODE(mode):o}); chmod 600 it",
+            param="I2V_SECRETS",
+            allowed="600",
+        )
+    found: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        entry = line.strip()
+        if not entry or entry.startswith("#"):
+            continue
+        name, equals, value = entry.partition("=")
+        if not equals or not name.strip().isidentifier():
+            raise ConfigError(f"I2V_SECRETS: {path}, line {number}: is not NAME=value", param="I2V_SECRETS")
+        found[name.strip()] = value.strip().strip("'\"")
+    return found
