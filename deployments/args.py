@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from models.providers.limits import LOOKS_PER_S, SUBMITS_PER_S
+
 
 class ModelArgs(BaseModel):
     """Which offer an application runs, and on what."""
@@ -60,8 +62,10 @@ class ProviderArgs(BaseModel):
     """For an engine: GPUs that it puts on one clip."""
     concurrency: int | None = Field(default=None, ge=1)
     """Calls that one replica has in flight at most; None: `most_calls`."""
-    looks_per_s: float = Field(default=20.0, gt=0)
-    """Requests for the state of calls that one replica makes a second, at most."""
+    submits_per_s: float = Field(default=SUBMITS_PER_S, gt=0)
+    """Submissions that one replica sends a second, at most."""
+    looks_per_s: float = Field(default=LOOKS_PER_S, gt=0)
+    """Other requests (uploads, looks) that one replica makes a second, at most."""
     spend_cap_usd: float | None = Field(default=None, gt=0)
     """Most that may be spent with the account within `spend_window_s`; None: no cap."""
     spend_window_s: float = Field(default=86_400.0, gt=0)

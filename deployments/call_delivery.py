@@ -45,7 +45,7 @@ async def deliver(state: CallState, ticket: Ticket, sighting: Sighting) -> Deliv
         ResultUnusable: it is gone, no video, or far too large.
         ProviderUnavailable: the transfer broke off again and again.
         MediaUnavailable: the media store stayed away.
-        Cancelled, StaleFence, Drained: see `CallState.heed`.
+        Cancelled, StaleFence, HandedBack: see `CallState.heed`.
     """
     desk, task = state.desk, state.task
     await asyncio.to_thread(state.folder.mkdir, parents=True, exist_ok=True)

@@ -10,9 +10,9 @@ from pathlib import Path
 from deployments.args import ProviderArgs
 from deployments.call_task import CallTask
 from deployments.media_process import MediaProcess
-from deployments.polling import Turns
 from models.errors import I2VError
 from models.providers.base import Provider
+from models.providers.limits import Turnstile
 from router.jobs.store import JobStore
 from router.media import MediaStore
 
@@ -56,8 +56,8 @@ class Desk:
     scratch: Path
     lease_s: float
     retain_s: float
-    looks: Turns
-    submits: Turns
+    turns: Turnstile
+    """What the account allows: requests wait for their turn there."""
     noted: Callable[[CallTask, I2VError | None], None]
     """Told how each request to the provider went: for whom, and what failed."""
     usd_per_gpu_s: float | None = None

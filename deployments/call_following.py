@@ -7,7 +7,7 @@ import time
 
 from deployments.call_state import CallState
 from deployments.polling import next_look
-from models.errors import Cancelled, ProviderError, ProviderFault
+from models.errors import Cancelled, ProviderError, ProviderFault, RateLimited
 from models.providers.base import Phase, Sighting, Ticket
 from router.jobs.call_store import CallOutcome, RemoteCall
 
@@ -23,21 +23,25 @@ async def follow(state: CallState, call: RemoteCall, ticket: Ticket) -> tuple[Si
     """Look until it is over; returns what was seen last, and the seconds since it was accepted.
 
     Raises:
-        StaleFence, Drained: this attempt is to let go; the call stays open.
+        StaleFence, HandedBack: this attempt is to let go; the call stays open.
         Cancelled: the client's cancel reached the provider, which has not said yet that it is over.
         ProviderFault: it took far too long, and its cancel was not confirmed.
     """
-    watch = _Watch(state, call, ticket)
-    while True:
-        state.heed_leaving()
-        await watch.stop_if_asked()
-        sighting = await watch.look()
-        if sighting is not None and sighting.phase.over:
-            return watch.judged(sighting), watch.elapsed
-        watch.check_patience()
-        if sighting is not None:
-            await watch.show(sighting)
-        await state.news.wait(watch.pause())
+    watch, limits = _Watch(state, call, ticket), state.desk.turns.limits
+    limits.begun()
+    try:
+        while True:
+            state.heed_leaving()
+            await watch.stop_if_asked()
+            sighting = await watch.look()
+            if sighting is not None and sighting.phase.over:
+                return watch.judged(sighting), watch.elapsed
+            watch.check_patience()
+            if sighting is not None:
+                await watch.show(sighting)
+            await state.news.wait(watch.pause())
+    finally:
+        limits.ended()
 
 
 class _Watch:
@@ -72,11 +76,13 @@ class _Watch:
     async def look(self) -> Sighting | None:
         """What is to be seen; None when the provider cannot say now."""
         desk, task = self._state.desk, self._state.task
-        await desk.looks.take()
+        await desk.turns.turn("look")
         try:
             sighting = await desk.provider.look(self._ticket)
         except ProviderError as error:
             desk.noted(task, error)
+            if isinstance(error, RateLimited):
+                desk.turns.refused("look", error.retry_after_s)
             self._retry_after_s = max(desk.pace.retry_s, error.retry_after_s or 0.0)
             return None
         self._retry_after_s = 0.0

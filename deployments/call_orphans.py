@@ -35,14 +35,18 @@ async def sweep(desk: Desk) -> int:
 
 async def _ended(desk: Desk, call: RemoteCall) -> CallEnd | None:
     """How an orphan ended; None while it goes on."""
-    ticket = Ticket(call.ticket, call.urls) if call.ticket is not None else await _refound(desk, call)
+    ticket = (
+        Ticket(call.ticket, call.urls or call.marker)
+        if call.ticket is not None
+        else await _refound(desk, call)
+    )
     too_old = time.time() - call.intended_at > desk.pace.find_s
     if ticket is None:
         if desk.provider.abilities.finds in {"reference", "listing"}:
             settled = time.time() - call.intended_at > desk.pace.settle_s
             return CallEnd(CallOutcome.REFUSED, 0.0) if settled else None
         return CallEnd(CallOutcome.UNKNOWN, call.usd) if too_old else None
-    await desk.looks.take()
+    await desk.turns.turn("look")
     sighting = await desk.provider.look(ticket)
     if not sighting.phase.over:
         await desk.provider.cancel(ticket)

@@ -15,7 +15,7 @@ import shutil
 
 from deployments.call_delivery import Delivered, deliver
 from deployments.call_following import follow
-from deployments.call_state import CallState, Drained
+from deployments.call_state import CallState, HandedBack
 from deployments.call_submission import accepted_call
 from deployments.ranks import error_json
 from models.errors import (
@@ -54,12 +54,11 @@ async def _see_through(state: CallState) -> None:
             await _publish(state, call, ticket, sighting, seconds)
         else:
             _not_made(state, sighting)
-    except Drained:
+    except HandedBack as back:
+        reason = str(back)
         # What is under way, or made and not yet published, the next worker goes on with.
         end = state.end if state.end is not None and state.end.outcome is CallOutcome.REFUSED else None
-        await state.write(
-            lambda: store.hand_back(task.job_id, task.fence, reason="the worker drains", call=end)
-        )
+        await state.write(lambda: store.hand_back(task.job_id, task.fence, reason=reason, call=end))
     except Cancelled:
         await state.write(lambda: store.finish_cancelled(task.job_id, task.fence, call=state.end))
     except StaleFence:

@@ -47,7 +47,7 @@ async def _listed(
     while True:
         heed()
         settled = time.time() - call.intended_at >= desk.pace.settle_s
-        await desk.looks.take()
+        await desk.turns.turn("look")
         try:
             known = await desk.store.calls.tickets(
                 call.provider, call.account, call.intended_at - CLOCK_SLACK_S
@@ -80,7 +80,7 @@ async def _called_back(
         heed()
         row = await desk.store.calls.get(call.id)
         if row is not None and row.ticket is not None:
-            return Ticket(row.ticket, row.urls)
+            return Ticket(row.ticket, row.urls or row.marker)
         await news.wait(desk.pace.retry_s * 5)
     raise OutcomeUnknown(
         f"{desk.provider.name} did not answer the submission and no webhook came; it may run and be charged"

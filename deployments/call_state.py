@@ -19,8 +19,8 @@ from router.jobs.records import Progress
 log = logging.getLogger("i2v.call")
 
 
-class Drained(Exception):
-    """The replica goes; the job is handed back and its call left open."""
+class HandedBack(Exception):
+    """The job is given back, uncounted, with the reason: the replica goes, or the account is full."""
 
 
 class CallState:
@@ -45,7 +45,7 @@ class CallState:
         Raises:
             StaleFence: a later attempt exists, or the job is over.
             Cancelled: the client wants no clip any more.
-            Drained: the replica goes.
+            HandedBack: the replica goes.
         """
         self.heed_leaving()
         if self.news.cancelled:
@@ -56,7 +56,7 @@ class CallState:
         if self.news.overtaken:
             raise StaleFence("overtaken")
         if self.news.drains:
-            raise Drained
+            raise HandedBack("the worker drains")
 
     # --- money -------------------------------------------------------------------------------------
 

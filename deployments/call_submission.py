@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from deployments.call_inputs import attachments
 from deployments.call_search import search
-from deployments.call_state import CallState
+from deployments.call_state import CallState, HandedBack
 from models.errors import (
     OutcomeUnknown,
     ProviderError,
@@ -21,6 +21,7 @@ from models.errors import (
     SpendCapReached,
 )
 from models.providers.base import Prepared, Role, Ticket
+from models.providers.limits import Kind
 from router.jobs.call_store import CallOutcome, NewCall, RemoteCall
 
 log = logging.getLogger("i2v.call")
@@ -43,7 +44,7 @@ async def accepted_call(state: CallState) -> tuple[RemoteCall, Ticket]:
     if call is None:
         raise RunnerError(f"the books have no call {task.open_call}")
     if call.ticket is not None:
-        return call, Ticket(call.ticket, call.urls)
+        return call, Ticket(call.ticket, call.urls or call.marker)
     ticket = await _searched(state, call)
     if ticket is None:
         state.close_as(CallOutcome.REFUSED)
@@ -87,7 +88,7 @@ async def _prepared(state: CallState, reference: str) -> Prepared:
         inputs: dict[Role, str] = {}
         if desk.provider.abilities.uploads:
             for role, attachment in files.items():
-                inputs[role] = await _answered(state, partial(desk.provider.upload, attachment))
+                inputs[role] = await _answered(state, "look", partial(desk.provider.upload, attachment))
             files = {}
         base = desk.webhook_base if desk.provider.abilities.webhooks else None
         wanted = task.wanted(reference, f"{base}/{reference}" if base else None)
@@ -99,27 +100,39 @@ async def _submitted(state: CallState, prepared: Prepared, call: RemoteCall) -> 
     await state.show("submitting")
     while True:
         try:
-            return await _answered(state, partial(state.desk.provider.submit, prepared))
+            ticket = await _answered(state, "submit", partial(state.desk.provider.submit, prepared))
         except OutcomeUnknown as error:
             log.warning("submission %s was not answered: %s", call.id, error.message)
-            ticket = await _searched(state, call)
-            if ticket is not None:
-                return ticket
+            found = await _searched(state, call)
+            if found is not None:
+                return found
+        else:
+            state.desk.turns.accepted()
+            return ticket
 
 
-async def _answered(state: CallState, ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask until there is an answer, for `submit_s`. Only what cannot pay twice is repeated."""
+async def _answered(state: CallState, kind: Kind, ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask until there is an answer, for `submit_s`. Only what cannot pay twice is repeated.
+
+    Raises:
+        HandedBack: the account is full, and stays so; that is not the job's fault.
+    """
     desk = state.desk
     deadline = time.monotonic() + desk.pace.submit_s
     while True:
         state.heed()
-        await desk.submits.take()
+        await desk.turns.turn(kind)
         try:
             return await ask()
         except (ProviderUnavailable, RateLimited) as error:
             desk.noted(state.task, error)
+            full = isinstance(error, RateLimited)
+            if full:
+                desk.turns.refused(kind, error.retry_after_s)
             pause = max(desk.pace.retry_s, error.retry_after_s or 0.0)
             if time.monotonic() + pause > deadline:
+                if full:
+                    raise HandedBack("the account takes no more calls now") from error
                 raise
             await state.news.wait(pause)
         except ProviderError as error:

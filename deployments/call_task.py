@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,7 +95,7 @@ def call_task(job: Job, attempt: Attempt, catalog: Catalog) -> CallTask:
         prompt=request["prompt"],
         negative_prompt=request.get("negative_prompt") or "",
         seed=int(request["seed"]),
-        camera=tuple(CameraMove(move) for move in decision.get("camera", ())),
+        camera=_moves(card, request.get("camera") or (), decision.get("camera", ())),
         intensity=Intensity[motion.upper()] if motion else None,
         generate_audio=bool(request.get("generate_audio")),
         loop=_loops(card, mode, features),
@@ -107,6 +107,14 @@ def call_task(job: Job, attempt: Attempt, catalog: Catalog) -> CallTask:
         gpus=attempt.gpus,
         open_call=job.open_call,
     )
+
+
+def _moves(card: Card, asked: Sequence[Mapping[str, Any]], decided: Sequence[str]) -> tuple[CameraMove, ...]:
+    """The moves to say. What was only read from the prompt stands there anyway: no more than can be said."""
+    if asked:
+        return tuple(CameraMove(wish["move"]) for wish in asked)
+    moves = tuple(CameraMove(move) for move in decided)
+    return moves[: card.controls.camera.max_moves] if card.controls.camera.explicit else moves
 
 
 _ROLES: tuple[Role, ...] = ("image", "last_image", "driving_video", "audio")

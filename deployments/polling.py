@@ -1,10 +1,6 @@
-"""When to look at a call again, and how many looks a second there may be. Pure but for the waiting."""
+"""When to look at a call again. Pure."""
 
 from __future__ import annotations
-
-import asyncio
-import time
-from collections.abc import Callable
 
 FIRST_S = 1.0
 LONGEST_S = 10.0
@@ -32,20 +28,3 @@ def next_look(elapsed: float, expected: float, *, called_back: bool) -> float:
     if expected > 0 and NEAR[0] * expected <= elapsed <= NEAR[1] * expected:
         pause = min(pause, max(FIRST_S, expected / NEAR_SHARE))
     return pause
-
-
-class Turns:
-    """At most so many turns a second, in the order in which they were asked for; no bursts."""
-
-    def __init__(self, per_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._gap = 1.0 / per_s
-        self._clock = clock
-        self._next = 0.0
-
-    async def take(self) -> None:
-        """Wait for a turn."""
-        now = self._clock()
-        at = max(now, self._next)
-        self._next = at + self._gap
-        if at > now:
-            await asyncio.sleep(at - now)

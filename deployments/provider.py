@@ -10,7 +10,6 @@ from ray import serve
 from deployments.args import ProviderArgs
 from deployments.call_desk import CallPace, Desk
 from deployments.media_process import MediaProcess
-from deployments.polling import Turns
 from deployments.provider_keys import read_key
 from deployments.provider_worker import ProviderWorker
 from deployments.scratch import scratch_directory
@@ -18,13 +17,11 @@ from deployments.wiring import catalog, keep_for_good, media_store, open_store
 from models.errors import ConfigError
 from models.gpus import load_gpus
 from models.providers.base import Account
+from models.providers.limits import AccountLimits, Turnstile
 from models.providers.registry import ProviderSpec, spec
 from router.jobs.records import Worker
 from router.jobs.store import JobStore
 from router.settings import Settings
-
-SUBMITS_PER_S = 8.0
-"""Uploads and submissions that one replica sends a second: Replicate takes ten a second from an account."""
 
 
 class ProviderReplica:
@@ -72,7 +69,10 @@ def provider_worker(
     found, cards = spec(args.provider), catalog(settings)
     _check(args, found, settings)
     media, scratch, pixels = media_store(settings), scratch_directory(settings, replica), MediaProcess()
-    looks, submits = Turns(args.looks_per_s), Turns(SUBMITS_PER_S)
+    limits = AccountLimits(
+        ceiling=args.most_calls, submits_per_s=args.submits_per_s, looks_per_s=args.looks_per_s
+    )
+    turns = Turnstile(limits)
     usd_per_gpu_s = load_gpus()[args.gpu].usd_per_hour / 3600 if args.gpu is not None else None
 
     def desk(worker: ProviderWorker) -> Desk:
@@ -85,8 +85,7 @@ def provider_worker(
             scratch=scratch,
             lease_s=settings.lease_s,
             retain_s=settings.retain_s,
-            looks=looks,
-            submits=submits,
+            turns=turns,
             noted=worker.noted,
             usd_per_gpu_s=usd_per_gpu_s,
             webhook_base=webhook_base(settings, args),
@@ -110,6 +109,7 @@ def provider_worker(
         catalog=cards,
         backend=found.backend,
         make_desk=desk,
+        limits=limits,
     )
 
 

@@ -33,6 +33,7 @@ from models.errors import (
     StaleFence,
     StoreUnavailable,
 )
+from models.providers.limits import AccountLimits
 from router.jobs.records import Attempt, Job, Worker
 from router.jobs.store import JobStore
 from router.launching import Taken
@@ -60,6 +61,7 @@ class ProviderWorker:
         catalog: Catalog,
         backend: str,
         make_desk: MakeDesk,
+        limits: AccountLimits,
     ) -> None:
         """Nothing starts before `open`.
 
@@ -70,16 +72,19 @@ class ProviderWorker:
             catalog: What can be asked for.
             backend: Offers of which backend it serves.
             make_desk: Connects to the provider; raises `ConfigError` while its key is missing.
+            limits: What the account allows, as it is learned.
         """
         self._worker = replace(worker, state="starting")
         self._store = store
         self._catalog = catalog
         self._backend = backend
         self._make_desk = make_desk
+        self._limits = limits
         self._desk: Desk | None = None
         self._missing = ""
         self._health = AccountHealth()
         self._slots = asyncio.Semaphore(worker.slots)
+        self._slots_told = worker.slots
         self._takes: dict[str, asyncio.Task[Taken]] = {}
         self._runs: dict[str, CallState] = {}
         self._heard: dict[str, float] = {}
@@ -175,8 +180,9 @@ class ProviderWorker:
         if self._missing:
             return self._missing
         reason = self._health.reason(time.monotonic())
-        if not reason:
+        if not reason and len(self._runs) < self._limits.concurrency:
             return None
+        reason = reason or f"the account takes {self._limits.concurrency} calls at once"
         job = await self._store.get(job_id)
         return None if job.open_call is not None else reason
 
@@ -289,7 +295,8 @@ class ProviderWorker:
                 await asyncio.wait_for(self._changed.wait(), BEAT_S)
             self._changed.clear()
             try:
-                if not await self._store.worker_beat(self._worker.id, self.state, self._detail()):
+                told = self._slots_told == self._limits.concurrency
+                if not (told and await self._store.worker_beat(self._worker.id, self.state, self._detail())):
                     await self._register()
             except StoreUnavailable as error:
                 log.warning("worker heartbeat missed: %s", error)
@@ -315,4 +322,8 @@ class ProviderWorker:
         }
 
     async def _register(self) -> None:
-        await self._store.register(replace(self._worker, state=self.state, detail=self._detail()))
+        slots = self._limits.concurrency
+        await self._store.register(
+            replace(self._worker, state=self.state, slots=slots, detail=self._detail())
+        )
+        self._slots_told = slots

@@ -43,7 +43,7 @@ def advise(request: RouteRequest, chosen: Scored | None) -> tuple[str, ...]:
         told += _on_deadline(request, candidate)
         told += _on_drive(request, candidate)
         told += _on_frame(request, candidate)
-        told += _on_camera(request, card)
+        told += _on_camera(request, candidate)
         told += _on_refused(request, card)
         told += _on_loop(request, candidate)
         told += _on_sound(request, card)
@@ -122,18 +122,19 @@ def _on_frame(request: RouteRequest, candidate: Candidate) -> list[str]:
     return told
 
 
-def _on_camera(request: RouteRequest, card: Card) -> list[str]:
+def _on_camera(request: RouteRequest, candidate: Candidate) -> list[str]:
     """Camera words are a hope unless the model has an interface for them."""
     wished = tuple(wish.move for wish in request.camera if not wish.required)
     moves = wished or (() if request.camera else request.features.prompt.camera)
-    camera = card.controls.camera
-    missing = [move for move in moves if not camera.explicit or move not in camera.moves]
+    card, camera = candidate.card, candidate.card.controls.camera
+    explicit = camera.explicit and "camera" not in candidate.mode.excludes
+    missing = [move for move in moves if not explicit or move not in camera.moves]
     if not missing:
         return []
     asked = ", ".join(missing)
     if camera.kind == "video":
         return [f"{card.id}: the camera follows the driving video, not the asked {asked}."]
-    if camera.explicit:
+    if explicit:
         return [f"{card.id}: its camera interface has no {asked}; the words may or may not bring it."]
     if camera.kind == "none":
         return [

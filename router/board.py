@@ -64,8 +64,8 @@ class Board:
 
     @property
     def full(self) -> bool:
-        """True when no pool has room."""
-        return not any(self.room.values()) and not any(self.follow_room.values())
+        """True when no pool has room for new work."""
+        return not any(self.room.values())
 
     @property
     def healed(self) -> Fleet:

@@ -51,7 +51,8 @@ POOLS_CALM_S = 3.0
 """While it does not: each look costs Serve's controller and the Router some ten milliseconds of processor."""
 PURGE_S = 60.0
 THOROUGH_S = 5.0
-"""With no room anywhere the queue is still decided this often: what no pool can ever take must not wait."""
+"""With no room anywhere the queue is still decided this often: what no pool can ever take must not wait, and
+workers that may send nothing new still take jobs whose call is under way."""
 MAX_FAULTS = 20
 """Ticks in a row that may fail for an undeclared reason before the loop ends (and Serve replaces it)."""
 REASONS_TOLD = 8

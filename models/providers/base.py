@@ -32,7 +32,7 @@ class Attachment:
     name: str
     """File name; `<call reference>-<role>.<ext>`, unique for ever."""
     content_type: str
-    content: bytes
+    content: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class Wanted:
     offer: Offer
     mode: Mode
     plan: ClipPlan
-    prompt: str = ""
-    negative_prompt: str = ""
+    prompt: str = field(default="", repr=False)
+    negative_prompt: str = field(default="", repr=False)
     seed: int = 0
     camera: tuple[CameraMove, ...] = ()
     intensity: Intensity | None = None
@@ -72,9 +72,9 @@ class Prepared:
 
     reference: str
     route: str
-    body: Json
+    body: Json = field(repr=False)
     marker: Mapping[str, Any] = field(default_factory=dict)
-    files: Mapping[str, Attachment] = field(default_factory=dict)
+    files: Mapping[str, Attachment] = field(default_factory=dict, repr=False)
     query: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -84,6 +84,7 @@ class Ticket:
 
     id: str
     urls: Mapping[str, str] = field(default_factory=dict)
+    """Of a ticket that only a webhook told: the call's marker, from which the adapter makes its own URLs."""
 
 
 class Phase(StrEnum):
@@ -277,6 +278,7 @@ class WebhookVerifier(Protocol):
 
         Raises:
             WebhookRefused: forged, too old, or not readable.
+            ProviderUnavailable: the keys to check it with cannot be had now; the sender may try again.
         """
         ...
 

@@ -95,8 +95,7 @@ TRTLLM: Final = Quirks(
 FASTVIDEO: Final = Quirks(
     "fastvideo",
     COMMON | {"num_frames"},
-    # Each job goes straight to a thread; its record stays `queued` until it is over. Its `progress` is no
-    # progress: the schema's default is 100.
+    # Each job goes straight to a thread; its record stays `queued` until it is over, with a progress of 0.
     tells_start=False,
     tells_run=True,
 )

@@ -2,9 +2,9 @@
 
 `AccountLimits` is pure: times come in, waits go out. `Turnstile` is the thin wrapper that really waits.
 
-The number of calls at once follows additive increase and multiplicative decrease (Chiu and Jain, 1989):
-halved when the provider refuses a submission, one more after so many good ones. No provider tells its limit,
-and it changes with the account's history.
+The number of calls at once follows additive increase and multiplicative decrease (Chiu and Jain, 1989): when
+the provider refuses a submission it falls to what is in flight, and to half at most; it grows by one after so
+many good submissions. No provider tells its limit, and it changes with the account's history.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ BURST_S = 1.0
 """Seconds' worth of requests that may come at once after a quiet time. Our choice."""
 CEILING = 32
 """Calls at once where the operator says nothing. Our choice: above what new accounts are given."""
-GROW_AFTER = 10
-"""Good submissions after which one more call is tried. Our choice."""
+GROW_AFTER = 3
+"""Good submissions after which one more call is tried. Our choice: a refusal costs a request and no money."""
 SETTLE_S = 5.0
 """Refusals within this time of a halving are of the same crowd and halve nothing again. Our choice."""
 PAUSE_S = 5.0
@@ -86,6 +86,7 @@ class AccountLimits:
         self._concurrency = ceiling if start is None else start
         self._grow_after = grow_after
         self._good = 0
+        self._in_flight = 0
         self._halved_at = float("-inf")
         self._refused_in_a_row = 0
         self._paused: dict[Kind, float] = {"submit": float("-inf"), "look": float("-inf")}
@@ -106,6 +107,14 @@ class AccountLimits:
     def paused_s(self, kind: Kind, now: float) -> float:
         """Seconds for which the provider wants to hear nothing of this kind; 0: none."""
         return max(0.0, self._paused[kind] - now)
+
+    def begun(self) -> None:
+        """A call is under way."""
+        self._in_flight += 1
+
+    def ended(self) -> None:
+        """A call is over, or followed no more."""
+        self._in_flight -= 1
 
     def accepted(self) -> None:
         """A submission was taken."""
@@ -131,7 +140,7 @@ class AccountLimits:
             self._good = 0
             if now - self._halved_at >= SETTLE_S:
                 self._halved_at = now
-                self._concurrency = max(1, self._concurrency // 2)
+                self._concurrency = max(1, min(self._in_flight, self._concurrency // 2))
 
 
 class Turnstile:

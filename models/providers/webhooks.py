@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from models.errors import ProviderError
+from models.errors import ProviderError, ProviderUnavailable
 from models.providers.base import WebhookRefused
 
 TOLERANCE_S = 300.0
@@ -29,10 +29,6 @@ REFETCH_S = 60.0
 """Keys that fit nothing are fetched again at most so often: strangers can send us anything."""
 MOST_SIGNATURES = 8
 """Signatures of one message that are looked at; during a rotation there are two."""
-
-
-class WebhookUnchecked(WebhookRefused):
-    """It cannot be checked now (the keys cannot be fetched); the sender may try again."""
 
 
 class Keys:
@@ -56,20 +52,27 @@ class Keys:
         """True when one of the keys fits, if need be after fetching them.
 
         Raises:
-            WebhookUnchecked: there are no keys and they cannot be had now.
+            ProviderUnavailable: there are no keys and they cannot be had now; the sender may try again.
         """
         if self._fetch is None:
             return _any(self._keys, fits)
+        # Good messages do not wait behind a fetch that a forged one has caused.
+        if not self._stale and _any(self._keys, fits):
+            return True
         async with self._turn:
-            if self._fetched is None or self._clock() - self._fetched > KEEP_S:
+            if self._stale:
                 await self._renew()
             if _any(self._keys, fits):
                 return True
             before = self._keys
             await self._renew()
             if not self._keys:
-                raise WebhookUnchecked("the keys that webhooks are checked with cannot be fetched now")
+                raise ProviderUnavailable("the keys that webhooks are checked with cannot be fetched now")
             return self._keys != before and _any(self._keys, fits)
+
+    @property
+    def _stale(self) -> bool:
+        return self._fetched is None or self._clock() - self._fetched > KEEP_S
 
     async def _renew(self) -> None:
         now = self._clock()

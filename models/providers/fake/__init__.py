@@ -15,6 +15,11 @@ One base URL serves what a provider spreads over several hosts:
                https://rest.fal.ai/…            {url}/…  and {url}/rest/…  (storage/…, .well-known/jwks.json)
     results    *.replicate.delivery, *.fal.media  {url}/_delivery/{call}/{name}, without a key
 
+`faults.FITS` lists what can be scripted. The other end of webhooks is `receiver.receiving()`. Schemas of
+rented models lie in `schemas/*.yaml`, written apart from the request maps on the cards, so that each checks
+the other. Clips keep shape, frame rate and playing time; they are small unless `FakeSettings.full_size` is
+set. Where a model's frame rate is not published the fake takes 24, which need not be what the card supposes.
+
 How to add a family (an engine, a provider):
 
 1. A module with a function `routes(fake: Fake) -> list[Route]`, and one entry in `families.FAMILIES`.

@@ -22,6 +22,7 @@ def settings(arguments: list[str] | None = None) -> FakeSettings:
     parser.add_argument("--key", help="the one key that is accepted; without it any key is")
     parser.add_argument("--latency", type=float, default=2.0, help="seconds that a call takes")
     parser.add_argument("--webhook-secret", default=DEFAULT_WEBHOOK_SECRET, help="whsec_…")
+    parser.add_argument("--submits-per-minute", type=int, help="answer 429 above this; no limit without it")
     parser.add_argument("--full-size", action="store_true", help="render clips at the size asked")
     told = parser.parse_args(arguments)
     return FakeSettings(
@@ -29,6 +30,7 @@ def settings(arguments: list[str] | None = None) -> FakeSettings:
         key=told.key,
         latency_s=told.latency,
         webhook_secret=told.webhook_secret,
+        submits_per_minute=told.submits_per_minute,
         full_size=told.full_size,
         host=told.host,
         port=told.port,

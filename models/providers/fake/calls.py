@@ -166,6 +166,17 @@ class Calls:
                 call.latency_s = max(latency_s, now - call.begun)
                 call.moved.set()
 
+    def peak_open(self) -> int:
+        """Most calls that were open at once."""
+        now = self._clock()
+        turns = [(call.ends, -1) for call in self._all.values() if call.status(now).over]
+        turns += [(call.begun, 1) for call in self._all.values()]
+        still, most = 0, 0
+        for _, turn in sorted(turns):
+            still += turn
+            most = max(most, still)
+        return most
+
     def rows(self) -> list[dict[str, Any]]:
         """The ledger."""
         now = self._clock()

@@ -47,6 +47,7 @@ def control_routes(fake: Fake) -> list[BaseRoute]:
                 "calls": fake.ledger,
                 "requests": dict(fake.requests),
                 "peak_per_second": fake.peak_per_second,
+                "peak_open": fake.calls.peak_open(),
                 "pending_faults": fake.faults.pending,
             }
         )

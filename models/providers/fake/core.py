@@ -23,6 +23,7 @@ from models.providers.fake.uploads import Uploads
 
 FAULT = "i2v.fault"
 """Where the desk leaves a request's fault in its ASGI scope."""
+MINUTE_S = 60.0
 WEBHOOK_WAIT_S = 15.0
 """How long fal waits for the answer to a webhook."""
 ENDINGS: Mapping[str, EndingKind] = {
@@ -49,6 +50,7 @@ class Fake:
         """Requests by operation: submit, look, cancel, list, upload, download, …"""
         self.peak_per_second = 0
         self._lately: deque[float] = deque()
+        self._submits: deque[float] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._outbound: httpx.AsyncClient | None = None
 
@@ -102,6 +104,19 @@ class Fake:
         while self._lately[0] <= now - 1.0:
             self._lately.popleft()
         self.peak_per_second = max(self.peak_per_second, len(self._lately))
+
+    def over_limit_s(self) -> float | None:
+        """Book a submission against the limit a minute; how long to wait when it is one too many."""
+        limit = self.settings.submits_per_minute
+        if limit is None:
+            return None
+        now = self.now()
+        while self._submits and self._submits[0] <= now - MINUTE_S:
+            self._submits.popleft()
+        if len(self._submits) >= limit:
+            return self._submits[0] + MINUTE_S - now if self._submits else MINUTE_S
+        self._submits.append(now)
+        return None
 
     def accept(
         self,

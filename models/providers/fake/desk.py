@@ -81,6 +81,9 @@ class Desk:
         fake.count(operation)
         if key and not self._dialect.authorised(request):
             return self._dialect.refuse(Refusal("wrong_key", 401))
+        wait = fake.over_limit_s() if operation == "submit" else None
+        if wait is not None:
+            return self._dialect.refuse(Refusal("rate_limited", 429, wait))
         fault = fake.faults.take(operation, request.url.path)
         if fault is None:
             return await endpoint(request)

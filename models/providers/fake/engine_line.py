@@ -20,10 +20,7 @@ def line_up(calls: Calls, now: float) -> None:
     """
     free = -math.inf
     for call in calls.oldest_first():
-        status = call.status(now)
-        if status.over and not call.started(now):
-            continue
-        if status is Status.QUEUED:
+        if call.status(now) is Status.QUEUED:
             call.begun = max(call.tags[ARRIVED], free - call.latency_s * QUEUE_SHARE)
         free = max(free, call.ends)
 

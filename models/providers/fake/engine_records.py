@@ -106,7 +106,7 @@ def _trtllm(call: Call, now: float, url: str | None) -> dict[str, Any]:
 
 
 def _fastvideo(call: Call, now: float, url: str | None) -> dict[str, Any]:
-    """`queued` until it is over; progress 100 all the time."""
+    """`queued`, with no progress, until it is over."""
     del url
     status, done = call.status(now), call.status(now) is Status.SUCCEEDED
     return {
@@ -114,7 +114,7 @@ def _fastvideo(call: Call, now: float, url: str | None) -> dict[str, Any]:
         "object": "video",
         "model": call.tags["values"].get("model") or call.tags["served"],
         "status": _WORDS[status] if status.over else "queued",
-        "progress": 100,
+        "progress": 100 if done else 0,
         "size": _size(call),
         "seconds": str(round(call.shape.seconds)),
         "quality": "standard",

@@ -20,6 +20,9 @@ class FakeSettings:
     """From acceptance to the end of a call; its first quarter is spent in the queue."""
     webhook_secret: str = field(default=DEFAULT_WEBHOOK_SECRET, repr=False)
     """Replicate's signing secret (`whsec_…`). fal signs with a key pair made at start."""
+    submits_per_minute: int | None = None
+    """More are refused with 429 and the time until the next one is due, as Replicate does above 600; None: no
+    limit."""
     full_size: bool = False
     """Render the size that was asked; else at most 256 pixels on the long side."""
     host: str = "127.0.0.1"

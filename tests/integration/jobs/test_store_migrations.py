@@ -46,6 +46,12 @@ def _at_0001(connection: Connection) -> None:
             "VALUES ('vid_done', 1, 'completed', 'p', 'alpha', 'local', 1, '{}', 1.0)"
         )
     )
+    connection.execute(
+        text(
+            "INSERT INTO pools (name, model, offer, gpu, gang_size, min_replicas, max_replicas, healthy, "
+            "reason, updated_at) VALUES ('p', 'alpha', 'local', 'cpu', 1, 0, 1, TRUE, '', 1.0)"
+        )
+    )
     connection.execute(text("INSERT INTO feedback VALUES ('vid_done', 'acme', -1, 'too fast', 2.0)"))
 
 
@@ -67,7 +73,10 @@ async def test_estimates_become_columns_and_thumbs_stay(of_before, make_store):
         (waits,) = await store.backlog()
         assert (waits.id, waits.model, waits.seconds, waits.gpu_seconds) == ("vid_waits", "alpha", 12.5, 25.0)
         assert (await store.learned()).beliefs == {}, "which cell they were for is not known"
-        assert [job.id for job in await store.queued()] == ["vid_waits"]
+        (job,) = await store.queued()
+        assert (job.id, job.open_call, job.spent_usd, job.ceiling_usd) == ("vid_waits", None, 0.0, None)
+        assert await store.calls.of_job("vid_waits") == ()
+        assert [(pool.name, pool.backend) for pool in await store.pools()] == [("p", "local")]
     finally:
         await store.close()
     engine = create_async_engine(of_before)

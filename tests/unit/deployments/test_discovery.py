@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ray.serve.schema import ServeInstanceDetails
 
-from deployments.discovery import BUILDER, pools_of
+from deployments.discovery import BUILDER, PROVIDER_BUILDER, pools_of
 from router.jobs.records import PoolRecord
 
 ARGS = {"model": "fake-i2v", "offer": "local", "gpu": "cpu"}
@@ -43,7 +43,7 @@ def application(status: str = "RUNNING", message: str = "", **over: Any) -> dict
         "deployed_app_config": over.get("config", {"name": "pool", "import_path": path, "args": args}),
         "source": "declarative",
         "external_scaler_enabled": False,
-        "deployments": {} if found is None else {"Model": found},
+        "deployments": {} if found is None else {found["name"]: found},
     }
 
 
@@ -150,3 +150,47 @@ def test_an_application_that_has_no_deployment_yet_cannot_be_called() -> None:
     found = pool(status="DEPLOYING", deployment=None)
     assert not found.healthy
     assert found.reason == "application is DEPLOYING"
+
+
+# --- accounts and engines ----------------------------------------------------------------------------------
+
+ENGINE = {"provider": "vllm-omni", "url": "http://10.0.0.7:8000", "model": "wan", "offer": "engine"}
+
+
+def reached(args: dict[str, Any], **over: Any) -> dict[str, Any]:
+    """An application that reaches a provider."""
+    config = {"num_replicas": 2}
+    of_provider = {**deployment(**config), "name": "Provider"}
+    return application(**({"import_path": PROVIDER_BUILDER, "args": args, "deployment": of_provider} | over))
+
+
+@pytest.mark.parametrize("provider", ["replicate", "fal"])
+def test_a_hosted_account_is_a_pool_without_a_model(provider: str) -> None:
+    (found,) = pools(main=reached({"provider": provider, "account": "main"}))
+    assert found == PoolRecord(
+        name="main", model="", offer="", gpu="hosted", gang_size=1, min_replicas=2, max_replicas=2,
+        healthy=True, reason="", backend=provider,
+    )  # fmt: skip
+
+
+def test_an_engine_is_a_pool_of_its_model_and_gpus() -> None:
+    (found,) = pools(engine=reached({**ENGINE, "gpu": "h100", "gpus": 4}))
+    assert (found.model, found.offer, found.backend) == ("wan", "engine", "engine")
+    assert (found.gpu, found.gang_size) == ("h100", 4)
+
+
+def test_models_are_local() -> None:
+    assert pool().backend == "local"
+
+
+@pytest.mark.parametrize(
+    "args", [{}, {"provider": "replicate", "key": "in the file"}, {"provider": "nobody"}, ENGINE]
+)
+def test_an_account_whose_arguments_are_wrong_is_no_pool(args: dict[str, Any]) -> None:
+    assert [found.name for found in pools(a=reached(args), b=application())] == ["b"]
+
+
+def test_an_account_is_sick_as_any_application() -> None:
+    (found,) = pools(main=reached({"provider": "fal"}, status="DELETING"))
+    assert not found.healthy
+    assert found.reason == "application is DELETING"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deployments import polling
-from deployments.polling import Turns, next_look
+from deployments.polling import next_look
 
 
 @pytest.mark.parametrize(
@@ -29,20 +29,3 @@ def test_looks_come_after_a_tenth_of_the_time_and_denser_near_the_end(
 
 def test_a_provider_that_calls_back_is_looked_at_seldom() -> None:
     assert next_look(5.0, 120.0, called_back=True) == polling.WEBHOOK_S
-
-
-async def test_turns_are_in_order_and_never_faster_than_their_rate(monkeypatch: pytest.MonkeyPatch) -> None:
-    slept: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        slept.append(round(seconds, 6))
-
-    monkeypatch.setattr(polling.asyncio, "sleep", sleep)
-    now = [100.0]
-    turns = Turns(4.0, lambda: now[0])
-    for _ in range(5):
-        await turns.take()
-    assert slept == [0.25, 0.5, 0.75, 1.0]
-    now[0] = 200.0
-    await turns.take()
-    assert len(slept) == 4, "after a rest there is nothing to wait for"

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 import yaml
@@ -21,6 +22,10 @@ from models.errors import Cancelled
 from models.gpus import load_gpus
 from models.lint import lint
 from models.priors import load_families, with_priors
+from models.providers.base import Account, Attachment, Phase, Provider
+from models.providers.http import Api
+from models.providers.registry import GROUP as PROVIDERS
+from models.providers.registry import ProviderSpec
 from models.runners.base import RunRequest, Stage
 from models.types import ClipWish, Objective, Size
 from policies.base import Decision, Features, Fleet, ImageFeatures, PromptFeatures, RouteRequest
@@ -28,6 +33,7 @@ from policies.engine import Engine
 from policies.fleet import idle_fleet
 from policies.profile import load_profiles, parse_profile
 from policies.registry import ENTRY_POINTS, discover, gather
+from tests.unit.providers.hosted_calls import wanted
 
 ROOT = Path(__file__).resolve().parents[3]
 MODEL = "docs/howto/add-a-model.md"
@@ -97,8 +103,8 @@ def test_the_filter_and_the_scorer_decide(module_of: ModuleOf, block: Block) -> 
 
 
 def test_the_entry_points_are_the_groups_that_are_read(block: Block) -> None:
-    for document, group in ((POLICY, ENTRY_POINTS), (RUNNER, "i2v_router.runners")):
-        declared = tomllib.loads(block(document, "entry-points"))["project"]["entry-points"]
+    for document, group in ((POLICY, ENTRY_POINTS), (RUNNER, "i2v_router.runners"), (RUNNER, PROVIDERS)):
+        declared = tomllib.loads(block(document, f'entry-points."{group}"'))["project"]["entry-points"]
         assert list(declared) == [group]
     reader = (ROOT / "deployments" / "rank.py").read_text()
     assert 'entry_points(group="i2v_router.runners")' in reader
@@ -142,6 +148,45 @@ def test_the_runner_keeps_the_rules(module_of: ModuleOf) -> None:
     with pytest.raises(Cancelled):
         list(runner.generate(asked, Watch(cancel_at=3)).frames)
     runner.unload()
+
+
+async def test_the_provider_keeps_the_rules(module_of: ModuleOf, tmp_path: Path) -> None:
+    module = module_of(RUNNER, "class Ours")
+    assert isinstance(module.SPEC, ProviderSpec)
+    provider: Provider = module.SPEC.connect(Account("ours", "a-key"))
+    await provider.close()
+    answers = {
+        ("GET", "/me"): httpx.Response(200),
+        ("POST", "/files"): httpx.Response(200, json={"url": "https://farm.example.com/files/1"}),
+        ("POST", "/models/minimax/hailuo-2.3/jobs"): httpx.Response(201, json={"job": "call_1"}),
+        ("GET", "/jobs/call_1"): httpx.Response(
+            200, json={"status": "done", "clip": "https://farm.example.com/c"}
+        ),
+        ("GET", "/jobs/call_2"): httpx.Response(404),
+        ("DELETE", "/jobs/call_1"): httpx.Response(409),
+        ("GET", "/c"): httpx.Response(200, headers={"Content-Type": "video/mp4"}, content=b"clip"),
+    }
+
+    async def farm(host: str) -> list[str]:
+        return []
+
+    api = Api(
+        "ours",
+        "https://farm.example.com",
+        resolve=farm,
+        transport=httpx.MockTransport(lambda request: answers[request.method, request.url.path]),
+    )
+    ours: Provider = module.Ours(api)
+    await ours.check()
+    url = await ours.upload(Attachment("call_1-image.jpg", "image/jpeg", b"jpeg"))
+    prepared = ours.prepare(wanted("hailuo-2.3", "replicate"), {"image": url}, {})
+    ticket = await ours.submit(prepared)
+    assert await ours.find(prepared.reference, prepared.marker, 0.0, frozenset()) == ticket
+    assert await ours.find("call_2", {}, 0.0, frozenset()) is None
+    seen = await ours.look(ticket)
+    assert seen.phase is Phase.SUCCEEDED
+    assert (await ours.download(seen, ticket, tmp_path / "clip", 100)).bytes == 4
+    await ours.cancel(ticket)
 
 
 def test_the_hosted_offer_of_the_page_is_a_whole_one(catalog: Catalog, block: Block) -> None:

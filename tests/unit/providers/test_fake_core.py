@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -122,6 +123,17 @@ def test_the_queue_is_counted_in_order() -> None:
     assert third is not None
     assert calls.waiting_before(third) == 2
     assert [call.id for call in calls.newest_first()] == ["c", "b", "a"]
+
+
+def test_the_most_open_calls_are_told() -> None:
+    clock = Clock()
+    calls = Calls(clock)
+    for name, latency_s in {"a": 8.0, "b": 1.0, "c": 8.0}.items():
+        calls.add(a_call(clock, name, latency_s=latency_s))
+        clock.time += 1.5
+    assert calls.peak_open() == 2
+    calls.add(a_call(clock, "d"))
+    assert calls.peak_open() == 3
 
 
 # --- scripts ---------------------------------------------------------------------------------
@@ -296,6 +308,17 @@ async def test_a_fault_waits_for_a_request_that_it_can_be_played_on() -> None:
             fake.faults.clear()
 
 
+async def test_a_limit_of_submissions_says_how_long_to_wait() -> None:
+    limited = FakeSettings(provider="replicate", key="k", submits_per_minute=2)
+    async with running(limited) as fake, httpx.AsyncClient(base_url=fake.url, headers=KEY) as client:
+        answers = [await client.post(HAILUO, json=BODY) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [201, 201, 429]
+        assert 0 < int(answers[2].headers["retry-after"]) <= 60
+        assert (await client.get("/v1/predictions")).status_code == 200
+        fake.now = lambda: time.monotonic() + 61
+        assert (await client.post(HAILUO, json=BODY)).status_code == 201
+
+
 async def test_the_fake_is_directed_by_http() -> None:
     async with running(settings(1000.0)) as fake, httpx.AsyncClient(base_url=fake.url) as client:
         script = await client.post("/_fake/script", json={"fault": "rate_limited", "times": 2})
@@ -313,6 +336,7 @@ async def test_the_fake_is_directed_by_http() -> None:
         assert (row["status"], row["billed"], row["cancelled"]) == ("succeeded", True, False)
         assert told["requests"] == {"submit": 3}
         assert told["peak_per_second"] == 3
+        assert told["peak_open"] == 1
         assert told["pending_faults"] == {}
 
 

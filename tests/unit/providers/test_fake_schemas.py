@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Literal
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from models.card import Card, Mode, Offer
 from models.catalog import load_catalog
+from models.errors import InputRefused
+from models.providers.base import Role, Wanted
+from models.providers.bodies import hosted_body
 from models.providers.fake.checking import checked, unfit
 from models.providers.fake.schema import FieldSpec, ModelSpec, schemas
 from models.providers.fake.shaping import Fetcher, clip_shape
 from models.providers.fake.uploads import Facts, Upload, Uploads
+from models.types import CameraMove, ClipWish, Geometry, Size
+from policies.geometry import plan_clip
 
 Hosted = Literal["replicate", "fal"]
 OWN = "http://127.0.0.1:4000"
@@ -253,3 +262,54 @@ def test_an_inline_picture_is_looked_into() -> None:
     facts = fetcher()(uri)
     assert facts is not None
     assert (facts.width, facts.height, facts.content_type) == (16, 8, "image/png")
+
+
+CATALOG = load_catalog()
+RENTED = [
+    pytest.param(card, offer, id=f"{card.id}-{offer.id}")
+    for card in CATALOG
+    for offer in card.offers
+    if offer.backend in ("replicate", "fal")
+]
+INPUTS: dict[Role, Upload] = {
+    "image": uploaded("image"),
+    "last_image": uploaded("last_image"),
+    "driving_video": uploaded("driving_video", seconds=7.5),
+    "audio": uploaded("audio", width=None, height=None, seconds=7.5),
+}
+
+
+def bodies(card: Card, offer: Offer, mode: Mode) -> Iterator[tuple[Geometry, dict[str, object]]]:
+    """What the card's request map makes of wishes of all kinds, as far as it can say them."""
+    fetched: list[tuple[Role, ...]] = [(), ("last_image",), ("driving_video",), ("audio",)]
+    for seconds, roles, sound, loop in itertools.product((None, 3.0, 10.0, 15.0), fetched, (0, 1), (0, 1)):
+        if not set(mode.needs) <= set(roles):
+            continue
+        plan = plan_clip(mode, Size(1280, 720), ClipWish(seconds=seconds))
+        if isinstance(plan, str):
+            continue
+        wanted = Wanted(
+            "call_1", card, offer, mode, plan, prompt="Waves roll in", negative_prompt="blur", seed=7,
+            camera=(CameraMove.PUSH_IN,) if sound else (), generate_audio=bool(sound), loop=bool(loop),
+        )  # fmt: skip
+        urls: dict[Role, str] = {role: INPUTS[role].url for role in ("image", *roles)}
+        with suppress(InputRefused):  # this model cannot do it, and the map says so
+            yield plan.native, hosted_body(wanted, urls)
+
+
+@pytest.mark.parametrize(("card", "offer"), RENTED)
+def test_what_request_maps_write_fits_the_schemas(card: Card, offer: Offer) -> None:
+    model = schemas(offer.backend)[offer.ref or ""]  # type: ignore[arg-type]
+    fetch = fetcher(*INPUTS.values())
+    for mode in offer.modes:
+        made = 0
+        for native, body in bodies(card, offer, mode):
+            made += 1
+            seen = checked(model, body, fetch)
+            assert seen.problems == [], (mode.name, body)
+            assert unfit(model, seen) is None, (mode.name, body)
+            shape = clip_shape(model, seen)
+            if mode.length.kind != "follows":
+                assert shape.seconds == pytest.approx(native.seconds, abs=0.1), (mode.name, body)
+            assert shape.width * shape.height == pytest.approx(native.width * native.height, rel=0.1)
+        assert made, f"the map of mode {mode.name} can say nothing"

@@ -392,7 +392,7 @@ async def test_a_cancel_stops_the_run_and_a_late_one_does_no_harm(fake: Any, fal
     await fal.cancel(ticket)
     assert (await fal.look(ticket)).phase is Phase.CANCELLED
     await fal.cancel(ticket)
-    await fal.cancel(Ticket("nobody", ticket.urls | {"cancel": ""}))
+    await fal.cancel(Ticket("nobody", {**ticket.urls, "cancel": ""}))
     fake.script("cancel_deaf")
     with pytest.raises(ProviderUnavailable):
         await fal.cancel(ticket)

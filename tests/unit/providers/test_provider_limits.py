@@ -17,6 +17,15 @@ def test_requests_are_spread_after_a_burst() -> None:
     assert bucket.reserve(200.0, 0.0) == 0.0
 
 
+def test_a_refusal_with_room_tells_the_accounts_own_number() -> None:
+    limits = AccountLimits(ceiling=1000)
+    for _ in range(3):
+        limits.begun()
+    limits.ended()
+    limits.refused("submit", 1.0, 0.0)
+    assert limits.concurrency == 2
+
+
 @given(st.lists(st.floats(0, 3), min_size=1, max_size=60), st.floats(0.5, 20), st.floats(1, 8))
 def test_no_second_sees_more_than_rate_and_burst(gaps: list[float], rate: float, burst: float) -> None:
     bucket, now, sent = Bucket(rate, burst), 0.0, []
@@ -57,6 +66,8 @@ def test_refusals_without_a_word_pause_longer_and_longer() -> None:
 def test_concurrency_halves_once_per_crowd_and_grows_by_one() -> None:
     limits = AccountLimits(ceiling=16, grow_after=3)
     assert limits.concurrency == 16
+    for _ in range(12):
+        limits.begun()
     for moment in (0.0, 0.1, 4.9):
         limits.refused("submit", 1.0, moment)
     assert limits.concurrency == 8

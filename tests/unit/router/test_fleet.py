@@ -27,7 +27,6 @@ from router.fleet import (
     LiveFleet,
     Sources,
     build_fleet,
-    offers_on,
     waiting_by_pool,
 )
 from router.jobs.records import (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 from models.errors import StoreUnavailable
 from models.types import Priority
 from policies.base import Fleet, Pool, Waiting
-from router.jobs.records import PoolRecord
+from router.accounts import Places
+from router.fleet import LiveFleet
+from router.jobs.records import PoolRecord, Worker
 
 KEYS = {
     "profile", "features", "chosen", "fallbacks", "candidates", "rejected", "counter_offers", "advice",
@@ -18,8 +21,12 @@ KEYS = {
 
 
 def set_fleet(stack: Any, *pools: Pool) -> None:
+    show(stack, Fleet(pools))
+
+
+def show(stack: Any, seen: Fleet) -> None:
     async def fleet() -> Fleet:
-        return Fleet(pools)
+        return seen
 
     object.__setattr__(stack.app.state.context, "fleet", fleet)
 
@@ -154,6 +161,29 @@ async def test_a_pool_shows_what_waits_for_it(stack: Any) -> None:
     set_fleet(stack, Pool("p", "parallax", "local", "cpu", replicas=2, waiting=waiting), shared)
     (pool,) = (await stack.client.get("/v1/fleet")).json()["pools"]
     assert (pool["name"], pool["offer"], pool["replicas"], pool["queued_seconds"]) == ("p", "local", 2, 7.0)
+
+
+async def test_an_account_is_shown_with_its_calls_and_how_much_it_can_run(stack: Any) -> None:
+    fields: dict[str, Any] = {
+        "model": "", "offer": "", "gpu": "hosted", "gang_size": 1, "min_replicas": 1, "max_replicas": 1,
+        "healthy": True, "reason": "", "backend": "replicate",
+    }  # fmt: skip
+    await stack.store.publish_pools([PoolRecord(name="account", **fields)])
+    await stack.store.register(Worker("w", "account", "", "", "hosted", 1, 50, "here", "ready", {}))
+    flagged = Pool("account", "parallax", "a", "hosted", replicas=48, healthy=False, reason="flagged")
+    fleet = LiveFleet((flagged, replace(flagged, offer="b", healthy=True, reason="")))
+    accounts = {"account": Places(50, (3.0, 9.0))}
+    show(stack, replace(fleet, accounts=accounts))
+    (pool,) = (await stack.client.get("/v1/fleet")).json()["pools"]
+    assert (pool["backend"], pool["offers"], pool["replicas"], pool["busy"]) == ("replicate", 2, 1, 2)
+    assert (pool["model"], pool["healthy"], pool["reason"]) == ("", True, "")
+
+
+async def test_what_ails_an_account_is_told_once(stack: Any) -> None:
+    sick = Pool("account", "parallax", "a", "hosted", healthy=False, reason="no key")
+    set_fleet(stack, sick, replace(sick, offer="b"))
+    checks = (await stack.client.get("/readyz")).json()["checks"]
+    assert checks["models"] == {"ok": False, "reason": "account: no key"}
 
 
 async def test_health(stack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
