@@ -22,6 +22,7 @@ NAMES = (
     "http",
     "stack_tax",
     "scaling",
+    "hosted",
 )
 
 

@@ -92,10 +92,14 @@ class CallState:
             spent[name] = spent.get(name, 0.0) + time.monotonic() - since
         return {stage: round(seconds, 3) for stage, seconds in spent.items()}
 
-    async def show(self, stage: str, percent: int = 0, eta: float | None = None) -> None:
-        """Write progress when it is news; the lease itself is renewed by the worker."""
+    def turn(self, stage: str) -> None:
+        """Another stage begins; nobody is told yet."""
         if stage != self._stage[0]:
             self._stages, self._stage = self.stages, (stage, time.monotonic())
+
+    async def show(self, stage: str, percent: int = 0, eta: float | None = None) -> None:
+        """Write progress when it is news; the lease itself is renewed by the worker."""
+        self.turn(stage)
         if (stage, percent) == self._shown:
             return
         self._shown = (stage, percent)

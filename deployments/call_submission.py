@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TypeVar
 
@@ -20,7 +20,7 @@ from models.errors import (
     RunnerError,
     SpendCapReached,
 )
-from models.providers.base import Prepared, Role, Ticket
+from models.providers.base import Attachment, Prepared, Role, Ticket, Wanted
 from models.providers.limits import Kind
 from router.jobs.call_store import CallOutcome, NewCall, RemoteCall
 
@@ -58,7 +58,8 @@ async def _new_call(state: CallState) -> tuple[RemoteCall, Ticket]:
         account = desk.args.account
         raise SpendCapReached(f"{task.key}: its price is not known, and account {account} has a spend cap")
     reference = f"call_{secrets.token_hex(12)}"
-    prepared = await _prepared(state, reference)
+    wanted, inputs, files = await _uploaded(state, reference)
+    prepared = desk.provider.prepare(wanted, inputs, files)
     state.heed()
     call = await desk.store.calls.intend(
         task.job_id,
@@ -80,7 +81,10 @@ async def _new_call(state: CallState) -> tuple[RemoteCall, Ticket]:
     return await _written_down(state, call, ticket), ticket
 
 
-async def _prepared(state: CallState, reference: str) -> Prepared:
+async def _uploaded(
+    state: CallState, reference: str
+) -> tuple[Wanted, Mapping[Role, str], Mapping[Role, Attachment]]:
+    """What is wanted, and its inputs: as the provider names what went up, or to travel in the body."""
     desk, task = state.desk, state.task
     await state.show("uploading")
     async with desk.uploads:
@@ -92,12 +96,12 @@ async def _prepared(state: CallState, reference: str) -> Prepared:
             files = {}
         base = desk.webhook_base if desk.provider.abilities.webhooks else None
         wanted = task.wanted(reference, f"{base}/{reference}" if base else None)
-        return desk.provider.prepare(wanted, inputs, files)
+        return wanted, inputs, files
 
 
 async def _submitted(state: CallState, prepared: Prepared, call: RemoteCall) -> Ticket:
     """Submit; again only after it is certain that nothing was accepted."""
-    await state.show("submitting")
+    state.turn("submitting")
     while True:
         try:
             ticket = await _answered(state, "submit", partial(state.desk.provider.submit, prepared))
