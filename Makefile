@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers demo demo-gang serve check lint types contracts unit test bench clean
+.PHONY: help setup servers demo demo-gang demo-hosted serve check lint types contracts unit test bench clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ demo: setup ## Start everything, send a photograph, show the clip and the reason
 
 demo-gang: setup ## Three clips share a gang of four CPU ranks: pauses and degree changes in their histories
 	@$(BIN)/python -m examples.demo_gang
+
+demo-hosted: setup ## Rented models and a running engine, played by the shipped strict fakes
+	@$(BIN)/python -m examples.demo_hosted
 
 serve: setup ## Run the whole stack on this machine
 	@$(BIN)/i2v serve

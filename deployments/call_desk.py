@@ -65,6 +65,9 @@ class Desk:
     webhook_base: str | None = None
     """Public URL that webhooks go to; the call's id is added."""
     pace: CallPace = field(default_factory=CallPace)
+    books: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(4))
+    """Writes of calls to the store at once: a thousand calls must not queue up before its few connections,
+    where the renewal of their leases would wait behind them."""
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(8))
     """Inputs in memory at once."""
     downloads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(8))

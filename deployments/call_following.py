@@ -76,7 +76,9 @@ class _Watch:
     async def look(self) -> Sighting | None:
         """What is to be seen; None when the provider cannot say now."""
         desk, task = self._state.desk, self._state.task
-        await desk.turns.turn("look")
+        if self._stopping_since is None:
+            # A call that is being stopped is looked at out of turn: somebody waits for it to end.
+            await desk.turns.turn("look")
         try:
             sighting = await desk.provider.look(self._ticket)
         except ProviderError as error:

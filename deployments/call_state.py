@@ -104,8 +104,10 @@ class CallState:
             return
         self._shown = (stage, percent)
         progress = Progress(stage, percent, 100 if percent else 0, eta)
+        store, task = self.desk.store, self.task
         try:
-            beat = await self.desk.store.beat(self.task.job_id, self.task.fence, self.desk.lease_s, progress)
+            async with self.desk.books:
+                beat = await store.beat(task.job_id, task.fence, self.desk.lease_s, progress)
         except StoreUnavailable as error:
             log.warning("progress of %s is not written: %s", self.task.job_id, error)
         else:
@@ -124,7 +126,8 @@ class CallState:
         deadline = time.monotonic() + self.desk.pace.outcome_s
         while True:
             try:
-                await write()
+                async with self.desk.books:
+                    await write()
             except StoreUnavailable as error:
                 if time.monotonic() > deadline:
                     raise StaleFence("the store stayed away; the lease runs out") from error

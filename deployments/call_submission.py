@@ -21,7 +21,6 @@ from models.errors import (
     SpendCapReached,
 )
 from models.providers.base import Attachment, Prepared, Role, Ticket, Wanted
-from models.providers.limits import Kind
 from router.jobs.call_store import CallOutcome, NewCall, RemoteCall
 
 log = logging.getLogger("i2v.call")
@@ -40,7 +39,8 @@ async def accepted_call(state: CallState) -> tuple[RemoteCall, Ticket]:
     store, task = state.desk.store, state.task
     if task.open_call is None:
         return await _new_call(state)
-    call = await store.calls.get(task.open_call)
+    async with state.desk.books:
+        call = await store.calls.get(task.open_call)
     if call is None:
         raise RunnerError(f"the books have no call {task.open_call}")
     if call.ticket is not None:
@@ -61,21 +61,19 @@ async def _new_call(state: CallState) -> tuple[RemoteCall, Ticket]:
     wanted, inputs, files = await _uploaded(state, reference)
     prepared = desk.provider.prepare(wanted, inputs, files)
     state.heed()
-    call = await desk.store.calls.intend(
-        task.job_id,
-        task.fence,
-        NewCall(
-            id=reference,
-            provider=desk.provider.name,
-            account=desk.args.account,
-            model=task.card.id,
-            offer=task.offer.id,
-            marker=prepared.marker,
-            usd=state.price(),
-            cap_usd=desk.args.spend_cap_usd,
-            window_s=desk.args.spend_window_s,
-        ),
+    new = NewCall(
+        id=reference,
+        provider=desk.provider.name,
+        account=desk.args.account,
+        model=task.card.id,
+        offer=task.offer.id,
+        marker=prepared.marker,
+        usd=state.price(),
+        cap_usd=desk.args.spend_cap_usd,
+        window_s=desk.args.spend_window_s,
     )
+    async with desk.books:
+        call = await desk.store.calls.intend(task.job_id, task.fence, new)
     state.close_as(CallOutcome.REFUSED)
     ticket = await _submitted(state, prepared, call)
     return await _written_down(state, call, ticket), ticket
@@ -86,13 +84,15 @@ async def _uploaded(
 ) -> tuple[Wanted, Mapping[Role, str], Mapping[Role, Attachment]]:
     """What is wanted, and its inputs: as the provider names what went up, or to travel in the body."""
     desk, task = state.desk, state.task
+    # One turn for the inputs and the submission that follows them: uploads never run ahead of what is sent.
+    await desk.turns.turn("submit")
     await state.show("uploading")
     async with desk.uploads:
         files = await attachments(desk, task, state.folder, reference)
         inputs: dict[Role, str] = {}
         if desk.provider.abilities.uploads:
             for role, attachment in files.items():
-                inputs[role] = await _answered(state, "look", partial(desk.provider.upload, attachment))
+                inputs[role] = await _answered(state, partial(desk.provider.upload, attachment))
             files = {}
         base = desk.webhook_base if desk.provider.abilities.webhooks else None
         wanted = task.wanted(reference, f"{base}/{reference}" if base else None)
@@ -104,7 +104,7 @@ async def _submitted(state: CallState, prepared: Prepared, call: RemoteCall) -> 
     state.turn("submitting")
     while True:
         try:
-            ticket = await _answered(state, "submit", partial(state.desk.provider.submit, prepared))
+            ticket = await _answered(state, partial(state.desk.provider.submit, prepared))
         except OutcomeUnknown as error:
             log.warning("submission %s was not answered: %s", call.id, error.message)
             found = await _searched(state, call)
@@ -115,7 +115,7 @@ async def _submitted(state: CallState, prepared: Prepared, call: RemoteCall) -> 
             return ticket
 
 
-async def _answered(state: CallState, kind: Kind, ask: Callable[[], Awaitable[T]]) -> T:
+async def _answered(state: CallState, ask: Callable[[], Awaitable[T]]) -> T:
     """Ask until there is an answer, for `submit_s`. Only what cannot pay twice is repeated.
 
     Raises:
@@ -125,20 +125,20 @@ async def _answered(state: CallState, kind: Kind, ask: Callable[[], Awaitable[T]
     deadline = time.monotonic() + desk.pace.submit_s
     while True:
         state.heed()
-        await desk.turns.turn(kind)
         try:
             return await ask()
         except (ProviderUnavailable, RateLimited) as error:
             desk.noted(state.task, error)
             full = isinstance(error, RateLimited)
             if full:
-                desk.turns.refused(kind, error.retry_after_s)
+                desk.turns.refused("submit", error.retry_after_s)
             pause = max(desk.pace.retry_s, error.retry_after_s or 0.0)
             if time.monotonic() + pause > deadline:
                 if full:
                     raise HandedBack("the account takes no more calls now") from error
                 raise
             await state.news.wait(pause)
+            await desk.turns.turn("submit")
         except ProviderError as error:
             desk.noted(state.task, error)
             raise

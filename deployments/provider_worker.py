@@ -44,6 +44,8 @@ BEAT_S = 2.0
 """Between heartbeats of the worker's row."""
 RENEW_S = 2.0
 """Between renewals of the calls' leases, which also tell of cancels and webhooks."""
+STARTS = 4
+"""Jobs begun at once: each reads its whole request, and the store has few connections."""
 RECONNECT_S = 15.0
 """Between looks whether a missing key has been set."""
 
@@ -85,6 +87,7 @@ class ProviderWorker:
         self._health = AccountHealth()
         self._slots = asyncio.Semaphore(worker.slots)
         self._slots_told = worker.slots
+        self._starts = asyncio.Semaphore(STARTS)
         self._takes: dict[str, asyncio.Task[Taken]] = {}
         self._runs: dict[str, CallState] = {}
         self._heard: dict[str, float] = {}
@@ -162,9 +165,10 @@ class ProviderWorker:
             if self._leaving:
                 return Taken(taken=False, reason="this replica drains", elsewhere=True)
             try:
-                if (reason := await self._unable(job_id)) is not None:
-                    return Taken(taken=False, reason=reason)
-                task = await self._started(job_id, fence)
+                async with self._starts:
+                    if (reason := await self._unable(job_id)) is not None:
+                        return Taken(taken=False, reason=reason)
+                    task = await self._started(job_id, fence)
             except (StaleFence, JobNotFound):
                 return Taken(taken=False, reason="a later attempt exists")
             except StoreUnavailable as error:

@@ -88,12 +88,13 @@ def i2v(url: str, *arguments: str) -> int:
 
 
 @contextmanager
-def running_stack(profile: str, cards: Path | None = None) -> Iterator[str]:
+def running_stack(profile: str, cards: Path | None = None, overlay: Path | None = None) -> Iterator[str]:
     """The whole stack as `i2v serve` starts it; yields its address and ends it afterwards.
 
     Args:
         profile: Overlay of resources.
         cards: Directory of cards instead of the profile's own.
+        overlay: Merged over the profile's.
 
     Raises:
         RuntimeError: it ended early or took too long.
@@ -103,9 +104,13 @@ def running_stack(profile: str, cards: Path | None = None) -> Iterator[str]:
     environment = {**os.environ, "I2V_HOME": str(OUTPUT / "state")}
     if cards is not None:
         environment["I2V_CARDS"] = str(cards)
+    overlays: list[str] = []
+    if overlay is not None:
+        own = ROOT / "deployments" / "overlays" / f"{profile}.yaml"
+        overlays = ["--overlay", str(own), "--overlay", str(overlay)]
     with (OUTPUT / "stack.log").open("wb") as log:
         stack = subprocess.Popen(
-            [sys.executable, "-m", "deployments.local", "--port", str(port), "--profile", profile],
+            [sys.executable, "-m", "deployments.local", "--port", str(port), "--profile", profile, *overlays],
             cwd=ROOT, env=environment, stdout=log, stderr=log,
         )  # fmt: skip
     try:

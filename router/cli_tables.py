@@ -86,6 +86,7 @@ def job_view(video: Video) -> RenderableType:
         ("kept until", time_text(video.expires_at)),
         ("remix of", video.remixed_from_video_id),
         ("cost", usd_text(video.usage.get("usd")) if video.usage else None),
+        ("paid in all", usd_text(spent) if (spent := (video.usage or {}).get("spent_usd")) else None),
         ("error", Text(f"{video.error.code}: {video.error.message}", style="red") if video.error else None),
     ]
     for name, value in rows:
@@ -95,6 +96,10 @@ def job_view(video: Video) -> RenderableType:
         reason = f": {attempt.error.get('message', '')}" if attempt.error else ""
         place = f"{attempt.model}/{attempt.offer} on {attempt.gpus} GPU(s)"
         table.add_row(f"attempt {attempt.attempt}", Text(f"{attempt.status}, {place}{reason}"))
+        for call in attempt.calls:
+            ended = call.outcome or call.state
+            told = f"{call.provider}/{call.account} {call.ticket or '(no ticket)'}: {ended}"
+            table.add_row("", Text(f"{told}, {usd_text(call.usd)}", style="dim"))
     return table
 
 

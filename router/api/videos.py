@@ -84,7 +84,7 @@ async def list_videos(query: Annotated[ListVideos, Query()], context: Context, t
 @router.get("/v1/videos/{video_id}", responses={200: {"model": Video}})
 async def retrieve_video(video_id: JobId, context: Context, tenant: Tenant) -> Response:
     """One job. A failed one is a good answer (200) that says `failed`."""
-    return _shown(await context.store.standing(video_id, tenant))
+    return await _shown(context, await context.store.standing(video_id, tenant))
 
 
 @router.post("/v1/videos/{video_id}/cancel", responses={200: {"model": Video}})
@@ -92,7 +92,7 @@ async def cancel_video(video_id: JobId, context: Context, tenant: Tenant) -> Res
     """Stop a job. A queued one ends at once, a running one at its next step; a final one stays as it is."""
     await context.store.cancel(video_id, tenant)
     context.wake_router()
-    return _shown(await context.store.standing(video_id, tenant))
+    return await _shown(context, await context.store.standing(video_id, tenant))
 
 
 @router.delete("/v1/videos/{video_id}", responses={200: {"model": VideoDeleted}})
@@ -104,12 +104,19 @@ async def delete_video(video_id: JobId, context: Context, tenant: Tenant) -> Res
     return json_answer(VideoDeleted(id=video_id))
 
 
-def _shown(standing: Standing) -> Response:
+async def _shown(context: GatewayContext, standing: Standing) -> Response:
     """The answer about one job, with how long to wait before asking again."""
     now = time()
     poll = poll_after_ms(standing.job, now)
     headers = {"openai-poll-after-ms": str(poll)} if poll is not None else None
-    shown = video(standing.job, now=now, attempts=standing.attempts, queue_position=standing.queue_position)
+    sent = any(attempt.decision.get("backend", "local") != "local" for attempt in standing.attempts)
+    shown = video(
+        standing.job,
+        now=now,
+        attempts=standing.attempts,
+        queue_position=standing.queue_position,
+        calls=await context.store.calls.of_job(standing.job.id) if sent else (),
+    )
     return json_answer(shown, headers)
 
 

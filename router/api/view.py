@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from router.jobs.call_store import RemoteCall
 from router.jobs.records import Attempt, AttemptStatus, Event, Job, JobStatus
 
 POLL_MS = (250, 5000)
@@ -55,6 +56,20 @@ class ProgressDetail(BaseModel):
     """GPUs at work on the clip now; 0 while it is paused, null where nobody counts."""
 
 
+class CallView(BaseModel):
+    """A call to a provider, as our books have it."""
+
+    id: str
+    provider: str
+    account: str
+    ticket: str | None
+    """The provider's own id."""
+    state: str
+    outcome: str | None
+    usd: float
+    """Expected until it is closed, then what it cost."""
+
+
 class AttemptView(BaseModel):
     """One run of the job."""
 
@@ -70,6 +85,8 @@ class AttemptView(BaseModel):
     finished_at: float | None
     gpu_seconds: float | None
     error: dict[str, Any] | None
+    calls: list[CallView] = []
+    """What this attempt sent to a provider; one that resumes an earlier call has none of its own."""
 
 
 class Video(BaseModel):
@@ -128,6 +145,7 @@ def video(
     attempts: Sequence[Attempt] | None = None,
     queue_position: int | None = None,
     full: bool = True,
+    calls: Sequence[RemoteCall] = (),
 ) -> Video:
     """The wire form of a job at `now` (Unix seconds)."""
     requested = _requested(job)
@@ -154,10 +172,10 @@ def video(
         tags=list(job.request.get("tags", ())),
         geometry=Geometries(requested=requested, effective=effective),
         progress_detail=_progress(job, now, attempts, queue_position),
-        usage=dict(job.usage) if job.usage is not None else None,
+        usage=_usage(job),
         advice=list(job.routing.get("advice", ())),
         routing=dict(job.routing) if full else None,
-        attempts=[_attempt(attempt) for attempt in attempts or ()] if full else None,
+        attempts=[_attempt(attempt, calls) for attempt in attempts or ()] if full else None,
     )
 
 
@@ -275,7 +293,15 @@ def _stage(job: Job, attempts: Sequence[Attempt] | None) -> str:
     return "queued"
 
 
-def _attempt(attempt: Attempt) -> AttemptView:
+def _usage(job: Job) -> dict[str, Any] | None:
+    """`usd` is the clip's own cost; `spent_usd` all that providers took for the job, failed calls too."""
+    if job.usage is None and not job.spent_usd:
+        return None
+    spent = {"spent_usd": round(job.spent_usd, 6)} if job.spent_usd else {}
+    return {**(job.usage or {}), **spent}
+
+
+def _attempt(attempt: Attempt, calls: Sequence[RemoteCall]) -> AttemptView:
     return AttemptView(
         attempt=attempt.fence,
         status=attempt.status.value,
@@ -289,4 +315,17 @@ def _attempt(attempt: Attempt) -> AttemptView:
         finished_at=attempt.finished_at,
         gpu_seconds=attempt.gpu_seconds,
         error=dict(attempt.error) if attempt.error is not None else None,
+        calls=[
+            CallView(
+                id=call.id,
+                provider=call.provider,
+                account=call.account,
+                ticket=call.ticket,
+                state=call.state.value,
+                outcome=None if call.outcome is None else call.outcome.value,
+                usd=round(call.usd, 6),
+            )
+            for call in calls
+            if call.fence == attempt.fence
+        ],
     )

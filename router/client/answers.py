@@ -55,6 +55,18 @@ class ProgressDetail(Answer):
     """GPUs at work on the clip now; 0 while it is paused."""
 
 
+class Call(Answer):
+    """A call to a provider."""
+
+    id: str
+    provider: str
+    account: str
+    ticket: str | None = None
+    state: str
+    outcome: str | None = None
+    usd: float
+
+
 class Attempt(Answer):
     """One run of the job."""
 
@@ -66,6 +78,8 @@ class Attempt(Answer):
     pool: str | None = None
     worker: str | None = None
     error: dict[str, Any] | None = None
+    calls: list[Call] = []
+    """What it sent to a provider."""
 
 
 class Video(Answer):
