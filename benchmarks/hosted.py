@@ -59,7 +59,7 @@ def overlay(url: str) -> dict[str, Any]:
             {
                 "name": "Provider",
                 "num_replicas": 1,
-                "max_ongoing_requests": 1000,
+                "max_ongoing_requests": 100,
                 "graceful_shutdown_timeout_s": 10,
                 "ray_actor_options": {"num_cpus": 0.1},
             }

@@ -21,8 +21,8 @@ from deployments.router import RouterReplica
 Model = serve.deployment(ModelReplica, name="Model", max_ongoing_requests=1)
 """One clip at a time: the Router is the queue."""
 
-Provider = serve.deployment(ProviderReplica, name="Provider", max_ongoing_requests=1000)
-"""Many calls at once: each is a task that waits."""
+Provider = serve.deployment(ProviderReplica, name="Provider", max_ongoing_requests=100)
+"""A request ends as soon as its job has begun."""
 
 Router = serve.deployment(RouterReplica, name="Router", num_replicas=1)
 

@@ -61,7 +61,7 @@ class ProviderArgs(BaseModel):
     gpus: Literal[1, 2, 4, 8] = 1
     """For an engine: GPUs that it puts on one clip."""
     concurrency: int | None = Field(default=None, ge=1)
-    """Calls that one replica has in flight at most; None: `most_calls`."""
+    """Calls that one replica has in flight at most. None: 1000, of an engine 1."""
     submits_per_s: float = Field(default=SUBMITS_PER_S, gt=0)
     """Submissions that one replica sends a second, at most."""
     looks_per_s: float = Field(default=LOOKS_PER_S, gt=0)

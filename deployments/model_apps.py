@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from deployments.args import ModelArgs, ProviderArgs
-from deployments.discovery import BUILDER, MODEL_DEPLOYMENT, PROVIDER_BUILDER, PROVIDER_DEPLOYMENT
+from deployments.discovery import BUILDER, MODEL_DEPLOYMENT, PROVIDER_BUILDER
 from models.errors import ConfigError
 from models.providers.registry import spec
 
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 BUILT_IN_REQUESTS = 1
 """`max_ongoing_requests` of the deployment as `deployments.app` declares it, where the file says nothing."""
-
-BUILT_IN_CALLS = 1000
-"""The same of a provider's deployment."""
 
 Fault = tuple[str, str]
 """Field and what is wrong with it."""
@@ -64,13 +61,6 @@ def _provider_faults(application: ServeApplicationSchema) -> Iterator[Fault]:
     if args.engine is not (backend == "engine"):
         wants = "needs url, model, offer and gpu" if backend == "engine" else "takes no model, offer or gpu"
         yield "args", f"provider {args.provider} {wants}"
-    requests = _given(application, PROVIDER_DEPLOYMENT).get("max_ongoing_requests", BUILT_IN_CALLS)
-    if requests < args.most_calls:
-        yield (
-            f"deployments[{PROVIDER_DEPLOYMENT}].max_ongoing_requests",
-            f"is {requests}; the replica has {args.most_calls} calls in flight, each by its own request: "
-            f"set {args.most_calls} or more, or a lower args.concurrency",
-        )
 
 
 Args = TypeVar("Args", bound=BaseModel)

@@ -8,6 +8,7 @@ from typing import Any
 from ray import serve
 
 from deployments.args import ProviderArgs
+from deployments.autoscaling import IN_FLIGHT
 from deployments.call_desk import CallPace, Desk
 from deployments.media_process import MediaProcess
 from deployments.provider_keys import read_key
@@ -42,8 +43,12 @@ class ProviderReplica:
         """Serve's health check: fails when only a new replica can help."""
         self._worker.check()
 
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """What `deployments.autoscaling.CallsInFlight` scales by: Serve calls this every now and then."""
+        return {IN_FLIGHT: float(self._worker.in_flight)}
+
     async def run(self, job_id: str, fence: int) -> dict[str, Any]:
-        """Take a job and see it through. Returns the members of `Taken`."""
+        """Begin a job. Returns the members of `Taken`; the clip is made whether or not anybody waits."""
         taken = await self._worker.take(job_id, fence)
         return {"taken": taken.taken, "reason": taken.reason, "elsewhere": taken.elsewhere}
 

@@ -87,7 +87,7 @@ class Workers:
     async def kill(self, pool: str) -> None:
         """As kill -9 would: nothing is finished, nothing is written."""
         worker = self.workers.pop(pool)
-        tasks = [*worker._takes.values(), *worker._loops]
+        tasks = [*worker._takes.values(), *worker._running, *worker._loops]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

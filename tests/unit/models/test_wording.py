@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from models.wording import worded
 from models.types import CameraMove, Intensity
+from models.wording import worded
 
 
 @pytest.mark.parametrize(
