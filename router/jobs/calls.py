@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select, tuple_, update
+from sqlalchemy import Row, func, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.errors import Cancelled, SpendCapReached
@@ -24,8 +24,8 @@ from router.jobs.records import Job, JobStatus, Json
 from router.jobs.rows import call_of, job_of
 from router.jobs.schema import calls, jobs
 from router.jobs.settling import settle, settle_ended
-from router.jobs.states import FINAL, STATUS_OF, EventType, Move, Phase
-from router.jobs.transitions import hold, hold_fenced, record_event, stale
+from router.jobs.states import FINAL, STATUS_OF, EventType, Move, Phase, allows
+from router.jobs.transitions import Held, hold, not_found, record_event, stale
 
 _OVER = [STATUS_OF[phase] for phase in sorted(FINAL)]
 _ROUNDING_USD = 1e-9
@@ -36,8 +36,12 @@ _LEASES_AT_ONCE = 500
 
 async def intend(conn: AsyncConnection, job_id: str, fence: int, new: NewCall) -> RemoteCall:
     """Write a call before it is sent; an attempt may say it twice (its first reply may have been lost)."""
-    held = await hold_fenced(conn, job_id, fence, Move.BEAT)
+    held = await _hold_narrow(conn, job_id)
     job = held.row
+    if job.fence != fence:
+        raise stale(job_id, fence, f"attempt {job.fence} exists")
+    if not allows(Move.BEAT, held.phase):
+        raise stale(job_id, fence, f"no call can be sent while the job is {held.phase}")
     if job.open_call == new.id:
         return call_of(await _row(conn, new.id))
     if job.open_call is not None:
@@ -68,6 +72,21 @@ async def intend(conn: AsyncConnection, job_id: str, fence: int, new: NewCall) -
     ).one()
     await conn.execute(update(jobs).where(jobs.c.id == job_id).values(open_call=new.id))
     return call_of(row)
+
+
+_NARROW = (
+    *(jobs.c.id, jobs.c.fence, jobs.c.status, jobs.c.lease_until),
+    *(jobs.c.open_call, jobs.c.cancel_requested),
+)
+
+
+async def _hold_narrow(conn: AsyncConnection, job_id: str) -> Held:
+    """Lock a job and read only what calls depend on: a submission waits for this, and documents are large."""
+    stmt = select(*_NARROW, db_now().label("now")).where(jobs.c.id == job_id).with_for_update()
+    row = (await conn.execute(stmt)).one_or_none()
+    if row is None:
+        raise not_found(job_id)
+    return Held(row, row.now)
 
 
 async def _check_cap(conn: AsyncConnection, new: NewCall, cap_usd: float) -> None:
@@ -117,24 +136,35 @@ async def accepted(
     The ticket is kept even where the attempt was overtaken meanwhile: whoever follows the call needs it, and
     nobody else knows it.
     """
-    job_id = await conn.scalar(select(calls.c.job_id).where(calls.c.id == call_id))
-    if job_id is None:
-        return f"there is no call {call_id}"
-    held = await hold(conn, job_id)
-    row = await _row(conn, call_id)
-    if row.closed_at is not None:
-        return f"call {call_id} is closed"
-    if row.ticket not in (None, ticket):
-        return f"call {call_id} has another ticket"
-    submitted_at = held.now if row.submitted_at is None else row.submitted_at
-    await conn.execute(
+    job_id = await conn.scalar(
         update(calls)
-        .where(calls.c.id == call_id)
-        .values(state=CallState.SUBMITTED, ticket=ticket, urls=urls, submitted_at=submitted_at)
+        .where(
+            calls.c.id == call_id,
+            calls.c.closed_at.is_(None),
+            or_(calls.c.ticket.is_(None), calls.c.ticket == ticket),
+        )
+        .values(
+            state=CallState.SUBMITTED,
+            ticket=ticket,
+            urls=urls,
+            submitted_at=func.coalesce(calls.c.submitted_at, db_now()),
+        )
+        .returning(calls.c.job_id)
     )
+    if job_id is None:
+        return await _why_not(conn, call_id)
+    row = (await conn.execute(select(*_NARROW, db_now().label("now")).where(jobs.c.id == job_id))).one()
+    held = Held(row, row.now)
     if held.row.fence != fence:
         return f"attempt {held.row.fence} exists"
     return None if held.phase is Phase.RUNNING else f"the job is {held.phase}"
+
+
+async def _why_not(conn: AsyncConnection, call_id: str) -> str:
+    row = (await conn.execute(select(calls.c.closed_at).where(calls.c.id == call_id))).one_or_none()
+    if row is None:
+        return f"there is no call {call_id}"
+    return f"call {call_id} is closed" if row.closed_at is not None else f"call {call_id} has another ticket"
 
 
 async def get(conn: AsyncConnection, call_id: str) -> RemoteCall | None:
