@@ -92,7 +92,7 @@ def _not_made(state: CallState, sighting: Sighting) -> None:
 async def _publish(
     state: CallState, call: RemoteCall, ticket: Ticket, sighting: Sighting, seconds: float
 ) -> None:
-    cost = state.cost(sighting, billed=True)
+    cost = state.cost(sighting, billed=True, seconds=seconds)
     state.close_as(CallOutcome.SUCCEEDED, cost)
     state.heed()
     state.desk.noted(state.task, None)

@@ -64,13 +64,19 @@ class CallState:
         """What the call should cost; an engine costs GPU time, which is told with the clip."""
         return (self.task.usd or 0.0) if self.desk.provider.abilities.paid else 0.0
 
-    def cost(self, sighting: Sighting, *, billed: bool) -> float:
-        """What it cost: the provider's word, else the card's price; of an engine its GPU time."""
+    def cost(self, sighting: Sighting, *, billed: bool, seconds: float = 0.0) -> float:
+        """What it cost: the provider's word, else the card's price; of an engine its GPU time.
+
+        Args:
+            sighting: How the call ended.
+            billed: Whether the provider charges for it.
+            seconds: How long it took, where an engine does not tell how long it worked.
+        """
         desk = self.desk
         if sighting.usd is not None:
             return sighting.usd
         if not desk.provider.abilities.paid:
-            return (sighting.run_seconds or 0.0) * self.task.gpus * (desk.usd_per_gpu_s or 0.0)
+            return (sighting.run_seconds or seconds) * self.task.gpus * (desk.usd_per_gpu_s or 0.0)
         return self.price() if billed else 0.0
 
     def close_as(self, outcome: CallOutcome, usd: float = 0.0) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -73,12 +74,11 @@ def _process(provider: str) -> Iterator[subprocess.Popen[bytes]]:
     command += ["--latency", str(SECONDS)]
     if provider != "sglang":  # it is run without a key
         command += ["--key", KEY]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(20)
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
 
 
 def _address(process: subprocess.Popen[bytes]) -> str:
@@ -109,8 +109,10 @@ class HostedStack:
         return dict(wait_for(f"{job_id} to be under way at {provider}", accepted))
 
     def logged(self) -> str:
-        """All that the stack and its workers have written."""
-        return (self.live.home / "stack.log").read_text(errors="replace")
+        """All that the stack and its workers have written. Another stack of this machine may have its share."""
+        session = Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / "session_latest" / "logs"
+        logs = [self.live.home / "stack.log", *(path for path in session.rglob("*") if path.is_file())]
+        return "\n".join(log.read_text(errors="replace") for log in logs)
 
 
 @contextmanager
