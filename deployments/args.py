@@ -65,7 +65,7 @@ class ProviderArgs(BaseModel):
     submits_per_s: float = Field(default=SUBMITS_PER_S, gt=0)
     """Submissions that one replica sends a second, at most."""
     looks_per_s: float = Field(default=LOOKS_PER_S, gt=0)
-    """Other requests (uploads, looks) that one replica makes a second, at most."""
+    """Looks at calls, and searches for them, that one replica makes a second, at most."""
     spend_cap_usd: float | None = Field(default=None, gt=0)
     """Most that may be spent with the account within `spend_window_s`; None: no cap."""
     spend_window_s: float = Field(default=86_400.0, gt=0)

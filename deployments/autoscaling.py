@@ -6,7 +6,7 @@ of replicas around what they return.
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, isfinite, nan
 from typing import Any
 
 IN_FLIGHT = "in_flight"
@@ -26,15 +26,14 @@ class CallsInFlight:
     def __call__(self, context: Any) -> tuple[float, dict[str, Any]]:
         """Wanted replicas, from what each replica told last; as many as there are while none has told."""
         told = (context.raw_metrics or {}).get(IN_FLIGHT) or {}
-        if not told:
+        calls = [newest for series in told.values() if (newest := _newest(series)) is not None]
+        if not calls:
             return context.target_num_replicas, {}
-        calls = sum(_newest(series) for series in told.values())
-        return max(1, ceil(calls / self._calls_per_replica)), {}
+        return max(1, ceil(sum(calls) / self._calls_per_replica)), {}
 
 
-def _newest(series: Any) -> float:
-    """The newest value of a metric: Serve hands a number, or a list of points in time."""
-    if isinstance(series, (int, float)):
-        return float(series)
+def _newest(series: Any) -> float | None:
+    """The newest value of a replica's series of points in time (Ray Serve 2.60); None: it says nothing."""
     points = list(series or ())
-    return float(getattr(points[-1], "value", 0.0)) if points else 0.0
+    value = float(getattr(points[-1], "value", nan)) if points else nan
+    return value if isfinite(value) and value >= 0 else None

@@ -33,7 +33,8 @@ class AccountHooks:
     def __init__(self, store: JobStore, settings: Settings) -> None:
         self._store = store
         self._settings = settings
-        self._verifiers: dict[HookAccount, WebhookVerifier] = {}
+        self._verifiers: dict[tuple[HookAccount, bool], WebhookVerifier] = {}
+        """By account and whether its key was there: one that is set later is used."""
 
     async def verified(self, provider: str, account: str, headers: Mapping[str, str], body: bytes) -> str:
         """See `router.hooks.Hooks.verified`."""
@@ -48,13 +49,14 @@ class AccountHooks:
 
     async def _verifier(self, provider: str, account: str) -> WebhookVerifier:
         known = await self._account(provider, account)
-        verifier = self._verifiers.get(known)
+        make = spec(provider).verifier
+        if make is None:
+            raise HookRefused(f"{provider} sends no webhooks")
+        key = None if known.key_env is None else read_key(known.key_env, self._settings.secrets)
+        verifier = self._verifiers.get((known, key is None))
         if verifier is None:
-            make = spec(provider).verifier
-            if make is None:
-                raise HookRefused(f"{provider} sends no webhooks")
-            key = None if known.key_env is None else read_key(known.key_env, self._settings.secrets)
-            verifier = self._verifiers[known] = make(Account(provider, key, known.url))
+            verifier = make(Account(provider, key, known.url))
+            self._verifiers[known, key is None] = verifier
         return verifier
 
     async def _account(self, provider: str, account: str) -> HookAccount:

@@ -2,7 +2,7 @@
 
 A provider is one file with a `connect` (see `models.providers.registry`). It maps a planned clip to the exact
 body of its schema, submits, looks, cancels and finds again; it keeps no job, decides nothing and retries
-nothing that could pay twice. `deployments.provider_run` drives it:
+nothing that could pay twice. `deployments.call_run` drives it:
 
     upload inputs -> prepare -> (intent is stored) -> submit -> (ticket is stored) -> look ... -> download
 

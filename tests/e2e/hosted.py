@@ -1,9 +1,9 @@
-"""Providers and engines for live stacks: the shipped fakes as processes of their own, and a stack that rents them."""
+"""Providers and engines for live stacks: the shipped fakes as processes, and a stack that rents them."""
 
 from __future__ import annotations
 
 import json
-import os
+import shutil
 import subprocess
 import sys
 import time
@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -109,8 +110,8 @@ class HostedStack:
         return dict(wait_for(f"{job_id} to be under way at {provider}", accepted))
 
     def logged(self) -> str:
-        """All that the stack and its workers have written. Another stack of this machine may have its share."""
-        session = Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / "session_latest" / "logs"
+        """All that the stack and its workers have written."""
+        session = Path(self.live.environment["RAY_TMPDIR"], "ray", "session_latest", "logs")
         logs = [self.live.home / "stack.log", *(path for path in session.rglob("*") if path.is_file())]
         return "\n".join(log.read_text(errors="replace") for log in logs)
 
@@ -124,8 +125,10 @@ def hosted_stack(directory: Path, *providers: str, drop: tuple[str, ...] = ()) -
         providers: Fakes to start.
         drop: Applications of the test overlay and the profile that this stack does without.
     """
-    with fakes(*providers) as standing:
-        environment = fresh_home(directory) | {"REPLICATE_API_TOKEN": KEY, "FAL_KEY": KEY, "VLLM_API_KEY": KEY}
+    # Of its own, so that its logs can be told from others'; short, because sockets lie in it.
+    with TemporaryDirectory(prefix="i2v-") as ray, fakes(*providers) as standing:
+        keys = {"REPLICATE_API_TOKEN": KEY, "FAL_KEY": KEY, "VLLM_API_KEY": KEY}
+        environment = fresh_home(directory) | keys | {"RAY_TMPDIR": ray}
         live = LiveStack(directory, environment, profile="hosted")
         environment["I2V_PUBLIC_URL"] = live.url
         live.overlay.write_text(yaml.safe_dump(_addressed(standing, drop)))
@@ -136,6 +139,9 @@ def hosted_stack(directory: Path, *providers: str, drop: tuple[str, ...] = ()) -
             yield stack
         finally:
             live.stop()
+            logs = Path(ray, "ray", "session_latest", "logs")
+            if logs.is_dir():
+                shutil.copytree(logs, directory / "ray-logs", ignore_dangling_symlinks=True)
 
 
 def _pools(live: LiveStack) -> list[str]:

@@ -1,4 +1,4 @@
-"""Rented models on a live stack: money, fallbacks, kills, webhooks, cancels and photographs that must stay here."""
+"""Rented models on a live stack: money, fallbacks, kills, webhooks, cancels, and photographs that stay."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ PAGES = [
     "docs/api.md",
     "docs/architecture.md",
     "docs/configuration.md",
+    "docs/hosted-calls.md",
     "docs/howto/add-a-model.md",
     "docs/howto/add-a-policy.md",
     "docs/howto/add-a-runner-or-provider.md",

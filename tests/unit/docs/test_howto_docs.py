@@ -15,7 +15,9 @@ import pytest
 import yaml
 from PIL import Image
 
+from deployments.args import ProviderArgs
 from deployments.config import load_serve_config
+from deployments.discovery import PROVIDER_BUILDER
 from models.card import Card
 from models.catalog import Catalog, load_catalog
 from models.errors import Cancelled
@@ -187,6 +189,16 @@ async def test_the_provider_keeps_the_rules(module_of: ModuleOf, tmp_path: Path)
     assert seen.phase is Phase.SUCCEEDED
     assert (await ours.download(seen, ticket, tmp_path / "clip", 100)).bytes == 4
     await ours.cancel(ticket)
+
+
+def test_the_application_of_the_provider_can_be_read(module_of: ModuleOf, block: Block) -> None:
+    (application,) = yaml.safe_load(block(RUNNER, "wan2.2-on-our-farm"))
+    assert application["import_path"] == PROVIDER_BUILDER
+    args = ProviderArgs.model_validate(application["args"])
+    told: ProviderSpec = module_of(RUNNER, "class Ours").SPEC
+    assert args.provider == told.name
+    assert load_catalog().get(str(args.model)).offer(str(args.offer)).backend == told.backend
+    assert args.gpu in load_gpus()
 
 
 def test_the_hosted_offer_of_the_page_is_a_whole_one(catalog: Catalog, block: Block) -> None:

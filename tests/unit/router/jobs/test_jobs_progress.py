@@ -21,8 +21,24 @@ IN_ORDER = [
 ]
 
 
+AT_A_PROVIDER = [
+    Progress("uploading"),
+    Progress("submitting"),
+    Progress("waiting"),
+    Progress("generating"),
+    Progress("generating", 50, 100),
+    Progress("generating", 100, 100),
+    Progress("downloading"),
+    Progress("storing"),
+]
+
+
 def test_the_bar_rises_through_the_stages():
     assert [percent(progress) for progress in IN_ORDER] == [0, 1, 3, 5, 45, 85, 85, 93, 97]
+
+
+def test_the_bar_rises_through_the_stages_of_a_call():
+    assert [percent(progress) for progress in AT_A_PROVIDER] == [1, 3, 4, 5, 45, 85, 85, 97]
 
 
 @pytest.mark.parametrize("stage", list(Stage))
