@@ -46,8 +46,8 @@ class ProviderArgs(BaseModel):
 
     provider: str
     """Name in `models.providers.registry`: `replicate`, `fal`, `vllm-omni`, `sglang`, …"""
-    account: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9-]*$")
-    """Name of ours for the account; spending is booked under it."""
+    account: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    """Name of ours for the account; spending is booked under it, and webhooks come to an address with it."""
     url: str | None = Field(default=None, pattern=r"^https?://[^\s@]+$")
     """Where it is; needed for an engine, and for a hosted provider only where it is not the public one."""
     key_env: str | None = None

@@ -2,8 +2,8 @@
 
 It holds up to a thousand calls in one process: each is a task that mostly sleeps, leases are renewed in one
 statement, and looks wait for their turn. Whoever hands it a job is answered as soon as it has begun: a Serve
-request that waits for the end costs 70 kB here and 50 kB there (measured), and the lease tells as well that we are
-there. Nothing here knows Ray; `deployments.provider` puts it into a Serve replica.
+request that waits for the end costs 70 kB here and 50 kB at the caller (measured), and the lease tells as well
+that somebody is there. Nothing here knows Ray; `deployments.provider` puts it into a Serve replica.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ _SPANS: Mapping[str, tuple[int, int]] = {
     "decoding": (85, 93),
     "muxing": (93, 97),
     "storing": (97, HIGHEST_RUNNING),
-    # At a provider or an engine. Many tell no share of their work: then the bar waits at the stage's beginning.
+    # At a provider or an engine. Many tell no share of their work: then the bar waits where the stage begins.
     "uploading": (1, 3),
     "submitting": (3, 4),
     "waiting": (4, 5),

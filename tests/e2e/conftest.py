@@ -11,7 +11,7 @@ from tests.e2e.live import LiveStack, fresh_home
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Live stacks come last, and those of a test's own before the shared one: two at once are too many."""
-    own = {"test_kills.py", "test_parity.py"}
+    own = {"test_kills.py", "test_parity.py", "test_hosted.py", "test_engine_conformance.py"}
     items.sort(key=lambda item: ("e2e" in item.path.parts, item.path.name not in own))
 
 

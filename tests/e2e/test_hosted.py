@@ -147,6 +147,20 @@ def test_a_webhook_ends_a_call_early_and_a_forged_one_does_nothing(stack: Hosted
     assert done["usage"]["actual_seconds"] < 25
 
 
+def test_a_call_whose_answer_was_lost_is_found_by_its_webhook(stack: HostedStack) -> None:
+    """fal has no listing: the webhook, which carries our own id, is the only way back to a paid call."""
+    fal, live = stack.fakes["fal"], stack.live
+    before = len(fal.calls())
+    fal.script("lost_answer")
+    job_id = live.submit(PROMPT, allow="hailuo-2.3-fast/fal", seconds="6")["id"]
+    done = live.wait_final(job_id, 60)
+    assert done["status"] == "completed", done
+    assert [attempt["status"] for attempt in done["attempts"]] == ["completed"]
+    (seen,) = fal.calls()[before:]
+    (call,) = sent(done)
+    assert (call["ticket"], call["outcome"]) == (seen["id"], "succeeded")
+
+
 def test_a_cancel_reaches_the_provider(stack: HostedStack) -> None:
     replicate, live = stack.fakes["replicate"], stack.live
     before = len(replicate.calls())
@@ -183,6 +197,17 @@ def test_a_photograph_that_must_stay_here_is_sent_to_nobody(stack: HostedStack) 
     assert {("replicate", "residency"), ("fal", "residency")} <= reasons
     assert stack.all_calls() == before
     assert [fake.asked("upload") for fake in stack.fakes.values()] == uploads
+
+
+def test_an_account_with_many_calls_gets_another_replica(stack: HostedStack) -> None:
+    """Serve's own count of requests is near 0 all the while: a request ends once its call has begun."""
+    fal, live = stack.fakes["fal"], stack.live
+    assert len(live.workers("fal")) == 1
+    with fal.taking(120):
+        jobs = [live.submit(PROMPT, allow="hailuo-2.3-fast/fal", seconds="6")["id"] for _ in range(3)]
+        wait_for("another replica", lambda: len(live.workers("fal")) == 2, 90)
+    for job_id in jobs:
+        assert live.wait_final(job_id)["status"] == "completed"
 
 
 def test_no_key_is_told_and_no_prompt_is_logged(stack: HostedStack) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,13 @@ class Providing:
         return await self.store.calls.of_job(job_id)
 
 
+@cache
+def shipped() -> tuple[Catalog, Engine]:
+    """The shipped catalog and the engine over it: compiled once for all tests of a process."""
+    catalog, gpus = load_catalog(), load_gpus()
+    return catalog, Engine(catalog, gpus, load_profiles())
+
+
 @asynccontextmanager
 async def providing(home: Path, monkeypatch: Any, **settings: Any) -> AsyncIterator[Providing]:
     """Everything but the workers; closes those that are left."""
@@ -183,8 +191,9 @@ async def providing(home: Path, monkeypatch: Any, **settings: Any) -> AsyncItera
     await store.open()
     media = MediaStore(chosen.resolved_media_url)
     media.put_bytes(photograph_key("up1"), photograph(), "image/jpeg")
-    catalog, gpus = load_catalog(), load_gpus()
-    bench = Providing(home, store, media, catalog, Engine(catalog, gpus, load_profiles()), chosen)
+    catalog, engine = shipped()
+    monkeypatch.setattr("deployments.provider.catalog", lambda settings: catalog)
+    bench = Providing(home, store, media, catalog, engine, chosen)
     bench.start_dispatcher()
     try:
         yield bench

@@ -1,4 +1,4 @@
-"""What the configuration of a gang must look like."""
+"""What the configuration of a gang, of a hosted account and of an engine must look like."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deployments.args import ModelArgs
+from deployments.args import ModelArgs, ProviderArgs
 from deployments.config import load_serve_config, validate
 from models.errors import ConfigError
 
@@ -92,3 +92,78 @@ def test_the_gang_overlay_runs_four_ranks_on_processors_alone() -> None:
     assert (args.model, args.gang_size, args.held) == ("tiny-wan-i2v", 4, 8)
     (deployment,) = config.applications[1].deployments
     assert not any("GPU" in bundle for bundle in deployment.placement_group_bundles)
+
+
+# --- accounts and engines ----------------------------------------------------------------------------
+
+ENGINE = {
+    "provider": "vllm-omni",
+    "url": "http://engine:8091",
+    "model": "wan2.2-i2v-a14b",
+    "offer": "engine",
+    "gpu": "h100",
+}
+
+
+def provider(**args: Any) -> dict[str, Any]:
+    application = {
+        "name": "acme",
+        "route_prefix": None,
+        "import_path": "deployments.app:build_provider",
+        "args": args,
+    }
+    return {"applications": [application]}
+
+
+def without(*names: str) -> dict[str, Any]:
+    return {name: value for name, value in ENGINE.items() if name not in names}
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        (provider(), r"args\.provider: Field required"),
+        (provider(provider="acme-video"), r"args\.provider: .*acme-video.*; there are .*replicate"),
+        (provider(provider="replicate", token="x"), r"args\.token: Extra inputs"),
+        (provider(provider="replicate", gpu="h100"), r"args: .*for engines"),
+        (provider(provider="replicate", gpus=2), r"args: .*for engines"),
+        (provider(**ENGINE | {"provider": "replicate"}), r"provider replicate takes no model, offer or gpu"),
+        (provider(provider="sglang"), r"provider sglang needs url, model, offer and gpu"),
+        (provider(**without("url", "gpu")), r"args: .*missing: url, gpu"),
+        (provider(**ENGINE, gpus=3), r"args\.gpus: Input should be 1, 2, 4 or 8"),
+        (provider(provider="fal", url="fal.run"), r"args\.url"),
+        (provider(provider="fal", url="https://me:secret@fal.run"), r"args\.url"),
+        (provider(provider="fal", account="Main"), r"args\.account"),
+        (provider(provider="fal", account="a" * 64), r"args\.account"),
+        (provider(provider="fal", spend_cap_usd=0), r"args\.spend_cap_usd"),
+        (provider(provider="fal", spend_window_s=0), r"args\.spend_window_s"),
+        (provider(provider="fal", concurrency=0), r"args\.concurrency"),
+        (provider(provider="fal", submits_per_s=0), r"args\.submits_per_s"),
+    ],
+)
+def test_what_could_reach_no_provider_is_refused_and_told(given: dict[str, Any], fault: str) -> None:
+    with pytest.raises(ConfigError, match=fault) as refused:
+        validate(given)
+    assert str(refused.value.param).startswith("applications[acme].args")
+    assert "secret" not in refused.value.message
+
+
+def test_faults_of_models_and_of_providers_are_told_together() -> None:
+    given = document(ranks=2)
+    given["applications"] += provider(provider="nobody")["applications"]
+    with pytest.raises(ConfigError, match=r"applications\[wan\].*applications\[acme\]"):
+        validate(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "calls"),
+    [
+        (provider(provider="replicate"), 1000),
+        (provider(provider="fal", account="a" * 63, spend_cap_usd=5, concurrency=20), 20),
+        (provider(**ENGINE), 1),
+        (provider(**ENGINE, gpus=4, concurrency=2), 2),
+    ],
+)
+def test_what_reaches_a_provider_is_taken(given: dict[str, Any], calls: int) -> None:
+    (application,) = validate(given).applications
+    assert ProviderArgs.model_validate(application.args).most_calls == calls

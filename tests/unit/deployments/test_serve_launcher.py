@@ -12,6 +12,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 
 from deployments import router
 from deployments.router import ServeLauncher
+from router.jobs.records import PoolRecord
 from router.launching import Taken, WorkerLost
 
 
@@ -118,6 +119,61 @@ async def test_a_withdrawn_call_is_withdrawn_from_serve(handles: type[Handle]) -
     with pytest.raises(asyncio.CancelledError):
         await call
     assert handles.made[0].responses[0].cancelled
+
+
+def pool(name: str, backend: str = "local") -> PoolRecord:
+    return PoolRecord(
+        name=name, model="", offer="", gpu="cpu", gang_size=1, min_replicas=1, max_replicas=1, healthy=True,
+        reason="", backend=backend,
+    )  # fmt: skip
+
+
+async def test_accounts_and_engines_are_called_at_their_own_deployment(
+    handles: type[Handle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [pool("wan"), pool("replicate", "replicate"), pool("fal", "fal"), pool("sglang", "engine")]
+
+    async def pools() -> list[PoolRecord]:
+        return found
+
+    monkeypatch.setattr(router, "model_pools", pools)
+    handles.ending = {"taken": True, "reason": "", "elsewhere": False}
+    launcher = ServeLauncher()
+    assert await launcher.pools() == found
+    for name in ("wan", "replicate", "fal", "sglang"):
+        assert (await launcher.launch(name, "vid_1", 1)).taken
+    assert [handle.name for handle in handles.made] == [
+        ("Model", "wan"),
+        ("Provider", "replicate"),
+        ("Provider", "fal"),
+        ("Provider", "sglang"),
+    ]
+
+
+async def test_an_application_that_becomes_an_account_is_found_again(
+    handles: type[Handle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [pool("a")]
+
+    async def pools() -> list[PoolRecord]:
+        return found
+
+    monkeypatch.setattr(router, "model_pools", pools)
+    launcher = ServeLauncher()
+    await launcher.pools()
+    handles.ending = DeploymentUnavailableError(DeploymentID("Model", "a"))
+    assert not (await launcher.launch("a", "vid_1", 1)).taken
+    found[:] = [pool("a", "fal")]
+    await launcher.pools()
+    handles.ending = {"taken": True, "reason": ""}
+    assert (await launcher.launch("a", "vid_1", 1)).taken
+    assert [handle.name for handle in handles.made] == [("Model", "a"), ("Provider", "a")]
+
+
+async def test_a_replica_that_drains_says_that_another_may_take_it(handles: type[Handle]) -> None:
+    handles.ending = {"taken": False, "reason": "this replica drains", "elsewhere": True}
+    answer = await ServeLauncher().launch("a", "vid_1", 1)
+    assert (answer.taken, answer.elsewhere) == (False, True)
 
 
 async def test_pools_that_serve_does_not_tell_are_a_connection_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""`POST /v1/hooks/…`: only a verified webhook of a known call changes anything, and then only that it was heard."""
+"""`POST /v1/hooks/…`: a verified webhook of a known call is heard; nothing else changes anything."""
 
 from __future__ import annotations
 
@@ -124,10 +124,10 @@ async def test_ids_that_are_none_are_refused_unseen(stack: Any, hooks: ScriptedH
     assert hooks.asked == []
 
 
-@pytest.mark.parametrize("account", ["Replicate/default", "replicate/-", "replicate/" + "a" * 64, "../default"])
-async def test_names_that_are_none_are_refused_unseen(
-    stack: Any, hooks: ScriptedHooks, account: str
-) -> None:
+@pytest.mark.parametrize(
+    "account", ["Replicate/default", "replicate/-", "replicate/" + "a" * 64, "../default"]
+)
+async def test_names_that_are_none_are_refused_unseen(stack: Any, hooks: ScriptedHooks, account: str) -> None:
     answer = await send(stack, account=account)
     assert 400 <= answer.status_code < 500
     assert hooks.asked == []
