@@ -89,7 +89,8 @@ async def added_by_submission(count: int) -> list[float]:
                 store=store,
                 media=media,
                 provider=timed,  # type: ignore[arg-type]
-                pixels=timed,  # type: ignore[arg-type]
+                photographs=timed,  # type: ignore[arg-type]
+                clips=pixels,
                 scratch=home,
                 lease_s=60.0,
                 retain_s=60.0,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from models.errors import (
+    AccountFull,
     I2VError,
     ModelRetired,
     ProviderAuth,
@@ -25,7 +26,8 @@ FLAGGED_S = 6 * 3600.0
 AUTH_S = 60.0
 QUOTA_S = 300.0
 CAP_S = 60.0
-"""Between trials whether a key works again, somebody has paid, or the cap has room."""
+FULL_S = 30.0
+"""Between trials whether a key works again, somebody has paid, the cap has room, others' calls have ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class AccountHealth:
                 self._out = Out(error.message, now + QUOTA_S, checkable=False)
             case SpendCapReached():
                 self._out = Out(error.message, now + CAP_S, checkable=False)
+            case AccountFull():
+                self._out = Out(error.message, now + FULL_S, checkable=False)
             case SchemaChanged() | ModelRetired():
                 self._flags[key] = (error.message, now + FLAGGED_S)
             case ProviderUnavailable() | ProviderFault():

@@ -50,9 +50,10 @@ async def deliver(state: CallState, ticket: Ticket, sighting: Sighting) -> Deliv
     desk, task = state.desk, state.task
     await asyncio.to_thread(state.folder.mkdir, parents=True, exist_ok=True)
     video = state.folder / "clip.mp4"
-    async with desk.downloads:
-        await _fetched(state, ticket, sighting, video)
-        found = await desk.pixels.clip(video, task.plan)
+    async with desk.held:
+        async with desk.downloads:
+            await _fetched(state, ticket, sighting, video)
+        found = await desk.clips.clip(video, task.plan)
         await state.show("storing")
         media = await _stored(desk, task, video, found)
     return Delivered(media, found.geometry, _notes(task, found))

@@ -33,6 +33,8 @@ class CallPace:
     """A call may run so long at least: Replicate ends predictions after 30 minutes itself."""
     lives: float = 4.0
     """And so many times what was predicted."""
+    lost_s: float = 30.0
+    """So long a paid call must be absent at the provider before it counts as lost. Our choice."""
     retry_s: float = 2.0
     outcome_s: float = 120.0
     """An outcome waits so long for the job store."""
@@ -52,7 +54,9 @@ class Desk:
     store: JobStore
     media: MediaStore
     provider: Provider
-    pixels: MediaProcess
+    photographs: MediaProcess
+    clips: MediaProcess
+    """Two, so that photographs do not wait behind a crowd of clips."""
     scratch: Path
     lease_s: float
     retain_s: float
@@ -71,3 +75,6 @@ class Desk:
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(8))
     """Inputs in memory at once."""
     downloads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(8))
+    held: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(64))
+    """Results on this machine at once, fetched and not yet stored: they expire, so they are fetched soon, but
+    a disk is finite (64 clips of 20 MB)."""

@@ -7,7 +7,7 @@ import time
 
 from deployments.call_state import CallState
 from deployments.polling import next_look
-from models.errors import Cancelled, ProviderError, ProviderFault, RateLimited
+from models.errors import Cancelled, OutcomeUnknown, ProviderError, ProviderFault, RateLimited
 from models.providers.base import Phase, Sighting, Ticket
 from router.jobs.call_store import CallOutcome, RemoteCall
 
@@ -16,7 +16,8 @@ log = logging.getLogger("i2v.call")
 STAGES = {Phase.QUEUED: "waiting", Phase.RUNNING: "generating"}
 """Stages of a call as the job's progress names them."""
 URGENT_S = 1.0
-"""Between looks at a call that is being stopped."""
+SLOWEST_STOP_S = 8.0
+"""Between the first looks at a call that is being stopped; twice as long each time, up to the second."""
 
 
 async def follow(state: CallState, call: RemoteCall, ticket: Ticket) -> tuple[Sighting, float]:
@@ -25,7 +26,8 @@ async def follow(state: CallState, call: RemoteCall, ticket: Ticket) -> tuple[Si
     Raises:
         StaleFence, HandedBack: this attempt is to let go; the call stays open.
         Cancelled: the client's cancel reached the provider, which has not said yet that it is over.
-        ProviderFault: it took far too long, and its cancel was not confirmed.
+        ProviderFault: it took far too long and was cancelled.
+        OutcomeUnknown: the same, and the cancel was not confirmed.
     """
     watch, limits = _Watch(state, call, ticket), state.desk.turns.limits
     limits.begun()
@@ -48,6 +50,8 @@ class _Watch:
     """One call under observation."""
 
     def __init__(self, state: CallState, call: RemoteCall, ticket: Ticket) -> None:
+        self._stops = 0
+        self._absent_since: float | None = None
         pace, expected = state.desk.pace, state.task.expected_s
         since = 0.0 if call.submitted_at is None else max(0.0, time.time() - call.submitted_at)
         self._state = state
@@ -68,9 +72,12 @@ class _Watch:
             return
         if self._stopping_since is None:
             self._stopping_since = time.monotonic()
+        self._stops += 1
         try:
             await self._state.desk.provider.cancel(self._ticket)
         except ProviderError as error:
+            if isinstance(error, RateLimited):
+                self._state.desk.turns.refused("look", error.retry_after_s)
             log.warning("the cancel of %s is sent again: %s", self._state.task.job_id, error.message)
 
     async def look(self) -> Sighting | None:
@@ -78,7 +85,9 @@ class _Watch:
         desk, task = self._state.desk, self._state.task
         if self._stopping_since is None:
             # A call that is being stopped is looked at out of turn: somebody waits for it to end.
-            await desk.turns.turn("look")
+            await self._state.take_turn("look")
+            if self._state.news.stops:
+                return None
         try:
             sighting = await desk.provider.look(self._ticket)
         except ProviderError as error:
@@ -88,7 +97,18 @@ class _Watch:
             self._retry_after_s = max(desk.pace.retry_s, error.retry_after_s or 0.0)
             return None
         self._retry_after_s = 0.0
-        return sighting
+        return None if self._not_there_yet(sighting) else sighting
+
+    def _not_there_yet(self, sighting: Sighting) -> bool:
+        """A paid call is lost only once it has been absent for a while: status may lag behind acceptance."""
+        desk = self._state.desk
+        if sighting.phase is not Phase.LOST or not desk.provider.abilities.paid:
+            self._absent_since = None
+            return False
+        if self._absent_since is None:
+            self._absent_since = time.monotonic()
+        self._retry_after_s = desk.pace.lost_s / 5
+        return time.monotonic() - self._absent_since < desk.pace.lost_s
 
     def judged(self, sighting: Sighting) -> Sighting:
         """The last sighting; a call that we ended ourselves for its length is a fault of the provider."""
@@ -112,7 +132,7 @@ class _Watch:
         if state.news.cancelled:
             raise Cancelled("cancelled; the provider has not confirmed it yet")
         state.close_as(CallOutcome.UNKNOWN, state.price())
-        raise ProviderFault(f"no end after {self.elapsed:.0f} s, and its cancel was not confirmed")
+        raise OutcomeUnknown(f"no end after {self.elapsed:.0f} s, and its cancel was not confirmed")
 
     async def show(self, sighting: Sighting) -> None:
         """Pass progress on."""
@@ -124,7 +144,7 @@ class _Watch:
         """Seconds until the next look."""
         desk = self._state.desk
         if self._stopping_since is not None:
-            pause = URGENT_S
+            pause = min(SLOWEST_STOP_S, URGENT_S * 2.0 ** min(self._stops - 1, 10))
         else:
             called_back = desk.webhook_base is not None and desk.provider.abilities.webhooks
             pause = next_look(self.elapsed, self._state.task.expected_s, called_back=called_back)

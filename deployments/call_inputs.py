@@ -40,7 +40,7 @@ async def attachments(desk: Desk, task: CallTask, folder: Path, reference: str) 
         await asyncio.to_thread(desk.media.fetch, key, source)
         if role in PICTURES:
             target = folder / f"{role}.jpg"
-            await desk.pixels.photograph(
+            await desk.photographs.photograph(
                 source, target, task.plan, [list(face) for face in task.faces], task.card.input_image.min_side
             )
             content = await asyncio.to_thread(target.read_bytes)

@@ -7,11 +7,15 @@ import time
 
 from deployments.call_desk import Desk
 from deployments.call_search import CLOCK_SLACK_S
-from models.errors import OutcomeUnknown, ProviderError
+from models.errors import OutcomeUnknown, ProviderError, StoreUnavailable
 from models.providers.base import Phase, Sighting, Ticket
 from router.jobs.call_store import CallEnd, CallOutcome, RemoteCall
 
 log = logging.getLogger("i2v.call")
+
+SETTLED = 6
+"""So many times the time in which a submission shows in a listing must have passed before it counts as never
+accepted. Our choice."""
 
 
 async def sweep(desk: Desk) -> int:
@@ -26,26 +30,38 @@ async def sweep(desk: Desk) -> int:
             end = await _ended(desk, call)
         except ProviderError as error:
             log.warning("orphan %s is looked at later: %s", call.id, error.message)
-            continue
+            end = _given_up(desk, call)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            # One stray call must not keep the worker from all others.
+            log.exception("orphan %s cannot be looked at", call.id)
+            end = _given_up(desk, call)
         if end is not None:
             await desk.store.calls.close(call.id, end)
             closed += 1
     return closed
 
 
+def _given_up(desk: Desk, call: RemoteCall) -> CallEnd | None:
+    """An orphan that could not be looked at for so long that nobody will know: booked as if it was paid."""
+    old = time.time() - call.intended_at > 2 * desk.pace.least_life_s
+    return CallEnd(CallOutcome.UNKNOWN, call.usd) if old else None
+
+
 async def _ended(desk: Desk, call: RemoteCall) -> CallEnd | None:
     """How an orphan ended; None while it goes on."""
-    ticket = (
-        Ticket(call.ticket, call.urls or call.marker)
-        if call.ticket is not None
-        else await _refound(desk, call)
-    )
-    too_old = time.time() - call.intended_at > desk.pace.find_s
+    age = time.time() - call.intended_at
+    ticket = None if call.ticket is None else Ticket(call.ticket, call.urls or call.marker)
     if ticket is None:
-        if desk.provider.abilities.finds in {"reference", "listing"}:
-            settled = time.time() - call.intended_at > desk.pace.settle_s
-            return CallEnd(CallOutcome.REFUSED, 0.0) if settled else None
-        return CallEnd(CallOutcome.UNKNOWN, call.usd) if too_old else None
+        try:
+            ticket = await _refound(desk, call)
+        except OutcomeUnknown:
+            return CallEnd(CallOutcome.UNKNOWN, call.usd) if age > desk.pace.find_s else None
+        if ticket is None:
+            # Certainly not accepted, long after whoever intended it has stopped sending.
+            surely = desk.pace.submit_s + SETTLED * desk.pace.settle_s
+            return CallEnd(CallOutcome.REFUSED, 0.0) if age > surely else None
     await desk.turns.turn("look")
     sighting = await desk.provider.look(ticket)
     if not sighting.phase.over:
@@ -60,12 +76,9 @@ async def _ended(desk: Desk, call: RemoteCall) -> CallEnd | None:
 
 
 async def _refound(desk: Desk, call: RemoteCall) -> Ticket | None:
-    calls, since = desk.store.calls, call.intended_at - CLOCK_SLACK_S
-    try:
-        known = await calls.tickets(call.provider, call.account, since)
-        return await desk.provider.find(call.id, call.marker, since, known)
-    except OutcomeUnknown:
-        return None
+    since = call.intended_at - CLOCK_SLACK_S
+    known = await desk.store.calls.tickets(call.provider, call.account, since)
+    return await desk.provider.find(call.id, call.marker, since, known)
 
 
 def _end(desk: Desk, call: RemoteCall, sighting: Sighting) -> CallEnd:

@@ -22,7 +22,10 @@ from models.errors import (
     Cancelled,
     I2VError,
     OutcomeUnknown,
+    ProviderAuth,
     ProviderFault,
+    QuotaExhausted,
+    ResultUnusable,
     RunnerError,
     SpendCapReached,
     StaleFence,
@@ -63,6 +66,11 @@ async def _see_through(state: CallState) -> None:
         await state.write(lambda: store.finish_cancelled(task.job_id, task.fence, call=state.end))
     except StaleFence:
         raise
+    except (ProviderAuth, QuotaExhausted, SpendCapReached) as error:
+        # The account is at fault, not the job: it costs no attempt, and the account is out for a while.
+        state.desk.noted(task, error)
+        told, end = f"{error.code}: {error.message}", state.end
+        await state.write(lambda: store.hand_back(task.job_id, task.fence, reason=told, call=end))
     except I2VError as error:
         await _fail(state, error)
     except Exception as error:
@@ -93,11 +101,19 @@ async def _publish(
     state: CallState, call: RemoteCall, ticket: Ticket, sighting: Sighting, seconds: float
 ) -> None:
     cost = state.cost(sighting, billed=True, seconds=seconds)
-    state.close_as(CallOutcome.SUCCEEDED, cost)
+    booked = cost if state.desk.provider.abilities.paid else 0.0
+    state.close_as(CallOutcome.SUCCEEDED, booked)
     state.heed()
     state.desk.noted(state.task, None)
     await state.show("downloading")
-    made = await deliver(state, ticket, sighting)
+    # Whatever keeps it from being stored, the clip is paid: who comes after fetches it and buys no other.
+    state.leave_open()
+    try:
+        made = await deliver(state, ticket, sighting)
+    except (ResultUnusable, Cancelled):
+        state.close_as(CallOutcome.SUCCEEDED, booked)
+        raise
+    state.close_as(CallOutcome.SUCCEEDED, booked)
     await _complete(state, call, ticket, sighting, made, cost, seconds)
 
 
@@ -160,8 +176,6 @@ async def _fail(state: CallState, error: I2VError) -> None:
     told = error_json(error)
     shown = {key: told.get(key) for key in ("code", "message", "param")}
     log.info("attempt %s of %s: %s: %s", task.fence, task.job_id, error.code, error.message)
-    if isinstance(error, SpendCapReached):
-        state.desk.noted(task, error)
     await state.write(
         lambda: state.desk.store.fail(
             task.job_id, task.fence, error=shown, disposition=error.disposition, call=state.end

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 
-from deployments.call_desk import Desk
-from deployments.call_news import CallNews
+from deployments.call_state import CallState
 from models.errors import OutcomeUnknown, ProviderError
 from models.providers.base import Ticket
 from router.jobs.call_store import RemoteCall
@@ -20,34 +18,34 @@ SURE = 2
 """So many looks in a row must show nothing before a submission counts as never accepted."""
 
 
-async def search(
-    desk: Desk, call: RemoteCall, news: CallNews, heed: Callable[[], None], expected_s: float
-) -> Ticket | None:
+async def search(state: CallState, call: RemoteCall) -> Ticket | None:
     """The call's ticket, or None when it certainly was not accepted.
 
     Raises:
         OutcomeUnknown: it cannot be found out, or not in time.
+        StaleFence, Cancelled, HandedBack: see `CallState.heed`.
     """
-    deadline = time.time() + desk.pace.find_s
+    desk = state.desk
     finds = desk.provider.abilities.finds
     if finds == "webhook" and desk.webhook_base is not None:
-        return await _called_back(desk, call, news, heed, deadline + 2 * expected_s)
+        return await _called_back(state, call)
     if finds in {"webhook", "nothing"}:
         raise OutcomeUnknown(
             f"{desk.provider.name} did not answer the submission and has no means to ask for it; "
             "it may run and be charged"
         )
-    return await _listed(desk, call, news, heed, deadline)
+    return await _listed(state, call)
 
 
-async def _listed(
-    desk: Desk, call: RemoteCall, news: CallNews, heed: Callable[[], None], deadline: float
-) -> Ticket | None:
-    nothing = 0
+async def _listed(state: CallState, call: RemoteCall) -> Ticket | None:
+    desk, nothing = state.desk, 0
+    # From now on, not from the intent: the submission may have been sent long after that.
+    began = time.monotonic()
     while True:
-        heed()
-        settled = time.time() - call.intended_at >= desk.pace.settle_s
-        await desk.turns.turn("look")
+        state.heed()
+        settled = time.monotonic() - began >= desk.pace.settle_s
+        await state.take_turn("look")
+        state.heed()
         try:
             known = await desk.store.calls.tickets(
                 call.provider, call.account, call.intended_at - CLOCK_SLACK_S
@@ -65,23 +63,23 @@ async def _listed(
             nothing = nothing + 1 if settled else 0
             if nothing >= SURE:
                 return None
-        if time.time() > deadline:
+        if time.monotonic() - began > desk.pace.find_s:
             raise OutcomeUnknown(
                 f"the submission to {desk.provider.name} was not answered, and it could not be found out "
                 f"within {desk.pace.find_s:.0f} s whether it arrived"
             )
-        await news.wait(desk.pace.settle_s / SURE)
+        await state.news.wait(desk.pace.settle_s / SURE)
 
 
-async def _called_back(
-    desk: Desk, call: RemoteCall, news: CallNews, heed: Callable[[], None], deadline: float
-) -> Ticket:
-    while time.time() < deadline:
-        heed()
+async def _called_back(state: CallState, call: RemoteCall) -> Ticket:
+    desk = state.desk
+    deadline = time.monotonic() + desk.pace.find_s + 2 * state.task.expected_s
+    while time.monotonic() < deadline:
+        state.heed()
         row = await desk.store.calls.get(call.id)
         if row is not None and row.ticket is not None:
             return Ticket(row.ticket, row.urls or row.marker)
-        await news.wait(desk.pace.retry_s * 5)
+        await state.news.wait(desk.pace.retry_s * 5)
     raise OutcomeUnknown(
         f"{desk.provider.name} did not answer the submission and no webhook came; it may run and be charged"
     )

@@ -13,10 +13,15 @@ from deployments.call_news import CallNews
 from deployments.call_task import CallTask
 from models.errors import Cancelled, StaleFence, StoreUnavailable
 from models.providers.base import Sighting
+from models.providers.limits import Kind
 from router.jobs.call_store import CallEnd, CallOutcome
 from router.jobs.records import Progress
 
 log = logging.getLogger("i2v.call")
+
+
+LEASE_SURE = 0.75
+"""Share of the lease within which it surely holds: clocks and answers take the rest. Our choice."""
 
 
 class HandedBack(Exception):
@@ -26,9 +31,18 @@ class HandedBack(Exception):
 class CallState:
     """One attempt. `end` is how its open call is closed if the attempt ends now; None: it stays open."""
 
-    def __init__(self, desk: Desk, task: CallTask, folder: Path) -> None:
-        """`folder` is this attempt's alone."""
+    def __init__(self, desk: Desk, task: CallTask, folder: Path, leased_at: float | None = None) -> None:
+        """Begin.
+
+        Args:
+            desk: What all calls share.
+            task: The job.
+            folder: This attempt's alone.
+            leased_at: Monotonic time at which the lease was asked for; None: now.
+        """
         self.desk = desk
+        self.leased_at = time.monotonic() if leased_at is None else leased_at
+        """When the lease that is known to hold was asked for."""
         self.task = task
         self.folder = folder
         self.news = CallNews()
@@ -57,6 +71,25 @@ class CallState:
             raise StaleFence("overtaken")
         if self.news.drains:
             raise HandedBack("the worker drains")
+
+    def check_lease(self) -> None:
+        """Just before money is spent: raise `StaleFence` when the lease may have run out meanwhile.
+
+        A worker that was paused, or cut off from the store, may have been taken for dead: whoever came after
+        it has judged its call, and nobody would follow one that it sends now.
+        """
+        if time.monotonic() - self.leased_at > self.desk.lease_s * LEASE_SURE:
+            raise StaleFence("the lease may have run out: nothing is sent")
+
+    async def take_turn(self, kind: Kind) -> None:
+        """Wait until the account's limits let a request go; also until there is news to heed."""
+        limits = self.desk.turns.limits
+        wait = limits.wait_s(kind, time.monotonic())
+        while wait > 0 and not self.news.stops:
+            await self.news.wait(wait)
+            now = time.monotonic()
+            # When a pause comes meanwhile, it queues again behind it, so that not all go at its end.
+            wait = limits.wait_s(kind, now) if limits.paused_s(kind, now) > 0 else 0.0
 
     # --- money -------------------------------------------------------------------------------------
 
@@ -113,10 +146,12 @@ class CallState:
         store, task = self.desk.store, self.task
         try:
             async with self.desk.books:
+                asked = time.monotonic()
                 beat = await store.beat(task.job_id, task.fence, self.desk.lease_s, progress)
         except StoreUnavailable as error:
             log.warning("progress of %s is not written: %s", self.task.job_id, error)
         else:
+            self.leased_at = max(self.leased_at, asked)
             if beat.cancel:
                 self.news.cancel()
 

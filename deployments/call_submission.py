@@ -13,12 +13,13 @@ from deployments.call_inputs import attachments
 from deployments.call_search import search
 from deployments.call_state import CallState, HandedBack
 from models.errors import (
+    AccountFull,
     OutcomeUnknown,
+    PriceUnknown,
     ProviderError,
     ProviderUnavailable,
     RateLimited,
     RunnerError,
-    SpendCapReached,
 )
 from models.providers.base import Attachment, Prepared, Role, Ticket, Wanted
 from router.jobs.call_store import CallOutcome, NewCall, RemoteCall
@@ -34,7 +35,8 @@ async def accepted_call(state: CallState) -> tuple[RemoteCall, Ticket]:
     Raises:
         OutcomeUnknown: it cannot be found out whether a submission arrived.
         ProviderError, InputRefused, MediaUnavailable: as typed; nothing is under way.
-        SpendCapReached: the account may spend no more.
+        SpendCapReached, PriceUnknown: the account may spend no more, or not so.
+        HandedBack: the call that is open was sent by another account.
     """
     store, task = state.desk.store, state.task
     if task.open_call is None:
@@ -43,6 +45,8 @@ async def accepted_call(state: CallState) -> tuple[RemoteCall, Ticket]:
         call = await store.calls.get(task.open_call)
     if call is None:
         raise RunnerError(f"the books have no call {task.open_call}")
+    if (call.provider, call.account) != (state.desk.provider.name, state.desk.args.account):
+        raise HandedBack(f"call {call.id} is of account {call.provider}/{call.account}")
     if call.ticket is not None:
         return call, Ticket(call.ticket, call.urls or call.marker)
     ticket = await _searched(state, call)
@@ -56,7 +60,7 @@ async def _new_call(state: CallState) -> tuple[RemoteCall, Ticket]:
     desk, task = state.desk, state.task
     if desk.args.spend_cap_usd is not None and task.usd is None:
         account = desk.args.account
-        raise SpendCapReached(f"{task.key}: its price is not known, and account {account} has a spend cap")
+        raise PriceUnknown(f"{task.key}: its price is not known, and account {account} has a spend cap")
     reference = f"call_{secrets.token_hex(12)}"
     wanted, inputs, files = await _uploaded(state, reference)
     prepared = desk.provider.prepare(wanted, inputs, files)
@@ -72,9 +76,10 @@ async def _new_call(state: CallState) -> tuple[RemoteCall, Ticket]:
         cap_usd=desk.args.spend_cap_usd,
         window_s=desk.args.spend_window_s,
     )
+    # Before the intent: should it be written and its answer lost, nothing was sent all the same.
+    state.close_as(CallOutcome.REFUSED)
     async with desk.books:
         call = await desk.store.calls.intend(task.job_id, task.fence, new)
-    state.close_as(CallOutcome.REFUSED)
     ticket = await _submitted(state, prepared, call)
     return await _written_down(state, call, ticket), ticket
 
@@ -85,7 +90,8 @@ async def _uploaded(
     """What is wanted, and its inputs: as the provider names what went up, or to travel in the body."""
     desk, task = state.desk, state.task
     # One turn for the inputs and the submission that follows them: uploads never run ahead of what is sent.
-    await desk.turns.turn("submit")
+    await state.take_turn("submit")
+    state.heed()
     await state.show("uploading")
     async with desk.uploads:
         files = await attachments(desk, task, state.folder, reference)
@@ -104,7 +110,7 @@ async def _submitted(state: CallState, prepared: Prepared, call: RemoteCall) -> 
     state.turn("submitting")
     while True:
         try:
-            ticket = await _answered(state, partial(state.desk.provider.submit, prepared))
+            ticket = await _answered(state, partial(_sent, state, prepared))
         except OutcomeUnknown as error:
             log.warning("submission %s was not answered: %s", call.id, error.message)
             found = await _searched(state, call)
@@ -113,6 +119,11 @@ async def _submitted(state: CallState, prepared: Prepared, call: RemoteCall) -> 
         else:
             state.desk.turns.accepted()
             return ticket
+
+
+async def _sent(state: CallState, prepared: Prepared) -> Ticket:
+    state.check_lease()
+    return await state.desk.provider.submit(prepared)
 
 
 async def _answered(state: CallState, ask: Callable[[], Awaitable[T]]) -> T:
@@ -135,10 +146,12 @@ async def _answered(state: CallState, ask: Callable[[], Awaitable[T]]) -> T:
             pause = max(desk.pace.retry_s, error.retry_after_s or 0.0)
             if time.monotonic() + pause > deadline:
                 if full:
-                    raise HandedBack("the account takes no more calls now") from error
+                    told = "the account has taken no more calls for a while"
+                    desk.noted(state.task, AccountFull(told))
+                    raise HandedBack(told) from error
                 raise
             await state.news.wait(pause)
-            await desk.turns.turn("submit")
+            await state.take_turn("submit")
         except ProviderError as error:
             desk.noted(state.task, error)
             raise
@@ -148,7 +161,7 @@ async def _searched(state: CallState, call: RemoteCall) -> Ticket | None:
     """Find out whether a submission arrived. While that is open so is the call; unknown is booked as paid."""
     state.leave_open()
     try:
-        ticket = await search(state.desk, call, state.news, state.heed, state.task.expected_s)
+        ticket = await search(state, call)
     except OutcomeUnknown:
         state.close_as(CallOutcome.UNKNOWN, state.price())
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,8 +34,8 @@ class AccountHooks:
     def __init__(self, store: JobStore, settings: Settings) -> None:
         self._store = store
         self._settings = settings
-        self._verifiers: dict[tuple[HookAccount, bool], WebhookVerifier] = {}
-        """By account and whether its key was there: one that is set later is used."""
+        self._verifiers: dict[HookAccount, tuple[str | None, WebhookVerifier]] = {}
+        """By account, with the digest of the key it was made with: a key that is set or changed later is used."""
 
     async def verified(self, provider: str, account: str, headers: Mapping[str, str], body: bytes) -> str:
         """See `router.hooks.Hooks.verified`."""
@@ -53,10 +54,12 @@ class AccountHooks:
         if make is None:
             raise HookRefused(f"{provider} sends no webhooks")
         key = None if known.key_env is None else read_key(known.key_env, self._settings.secrets)
-        verifier = self._verifiers.get((known, key is None))
-        if verifier is None:
-            verifier = make(Account(provider, key, known.url))
-            self._verifiers[known, key is None] = verifier
+        digest = None if key is None else hashlib.sha256(key.encode()).hexdigest()
+        kept = self._verifiers.get(known)
+        if kept is not None and kept[0] == digest:
+            return kept[1]
+        verifier = make(Account(provider, key, known.url))
+        self._verifiers[known] = digest, verifier
         return verifier
 
     async def _account(self, provider: str, account: str) -> HookAccount:

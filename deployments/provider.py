@@ -73,11 +73,11 @@ def provider_worker(
     """
     found, cards = spec(args.provider), catalog(settings)
     _check(args, found, settings)
-    media, scratch, pixels = media_store(settings), scratch_directory(settings, replica), MediaProcess()
+    media, scratch = media_store(settings), scratch_directory(settings, replica, in_memory=False)
     limits = AccountLimits(
         ceiling=args.most_calls, submits_per_s=args.submits_per_s, looks_per_s=args.looks_per_s
     )
-    turns = Turnstile(limits)
+    turns, photographs, clips = Turnstile(limits), MediaProcess(), MediaProcess()
     usd_per_gpu_s = load_gpus()[args.gpu].usd_per_hour / 3600 if args.gpu is not None else None
 
     def desk(worker: ProviderWorker) -> Desk:
@@ -86,7 +86,8 @@ def provider_worker(
             store=store,
             media=media,
             provider=found.connect(_account(args, found, settings)),
-            pixels=pixels,
+            photographs=photographs,
+            clips=clips,
             scratch=scratch,
             lease_s=settings.lease_s,
             retain_s=settings.retain_s,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 from models.errors import ConfigError
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_VISIBLE = re.compile(r"[!-~]+")
+"""What a key may consist of: bearer tokens are visible ASCII (RFC 6750, 2.1). A pasted line end or quotation
+mark would fail only at the first request, with an error that quotes the header."""
 
 
 def read_key(name: str, secrets: Path | None, environment: Mapping[str, str] = os.environ) -> str | None:
@@ -21,14 +25,18 @@ def read_key(name: str, secrets: Path | None, environment: Mapping[str, str] = o
         environment: Wins over the file.
 
     Raises:
-        ConfigError: the file cannot be read, others may read it, or a line of it is none. The value is never
-            part of the message.
+        ConfigError: the file cannot be read, others may read it, a line of it is none, or the key cannot go
+            into a header. The value is never part of the message.
     """
-    if value := environment.get(name, "").strip():
-        return value
-    if secrets is None:
+    value = environment.get(name, "").strip()
+    if not value and secrets is not None:
+        value = read_secrets(secrets).get(name, "")
+    if not value:
         return None
-    return read_secrets(secrets).get(name)
+    if not _VISIBLE.fullmatch(value):
+        told = f"{name}: the key holds spaces, line ends or characters outside visible ASCII, as no key does"
+        raise ConfigError(told, param=name, allowed="visible ASCII")
+    return value
 
 
 def read_secrets(path: Path) -> Mapping[str, str]:

@@ -2,8 +2,8 @@
 
 It holds up to a thousand calls in one process: each is a task that mostly sleeps, leases are renewed in one
 statement, and looks wait for their turn. Whoever hands it a job is answered as soon as it has begun: a Serve
-request that waits for the end costs 70 kB here and 50 kB at the caller (measured), and the lease tells as well
-that somebody is there. Nothing here knows Ray; `deployments.provider` puts it into a Serve replica.
+request that waits for the end costs 70 kB here and 50 kB at the caller (measured), and the lease tells as
+well that somebody is there. Nothing here knows Ray; `deployments.provider` puts it into a Serve replica.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ RENEW_S = 2.0
 """Between renewals of the calls' leases, which also tell of cancels and webhooks."""
 STARTS = 4
 """Jobs begun at once: each reads its whole request, and the store has few connections."""
+LONG_PAUSE_S = 10.0
+"""A pause that the provider asks for and that lasts longer sends new jobs elsewhere. Our choice."""
 ROOM_S = 2.0
 """So long a job waits for a place that is about to fall free."""
 RECONNECT_S = 15.0
@@ -104,7 +106,15 @@ class ProviderWorker:
         """`ready`; `away` while nothing new may be sent; `broken` without a key."""
         if self._missing:
             return "broken"
-        return "away" if self._health.reason(time.monotonic()) else "ready"
+        return "away" if self._away() else "ready"
+
+    def _away(self) -> str:
+        """Why nothing new may be sent now; empty when it may."""
+        now = time.monotonic()
+        if reason := self._health.reason(now):
+            return reason
+        pause = self._limits.paused_s("submit", now)
+        return f"the provider asked for a pause of {pause:.0f} s" if pause > LONG_PAUSE_S else ""
 
     @property
     def in_flight(self) -> int:
@@ -139,7 +149,8 @@ class ProviderWorker:
             loop.cancel()
         if self._desk is not None:
             await self._desk.provider.close()
-            await self._desk.pixels.close()
+            await self._desk.photographs.close()
+            await self._desk.clips.close()
             await asyncio.to_thread(shutil.rmtree, self._desk.scratch, ignore_errors=True)
         try:
             await self._store.deregister(self._worker.id)
@@ -170,15 +181,15 @@ class ProviderWorker:
             async with self._starts:
                 if (reason := await self._unable(job_id)) is not None:
                     return Taken(taken=False, reason=reason)
-                task = await self._started(job_id, fence)
+                begun = await self._started(job_id, fence)
         except (StaleFence, JobNotFound):
             return Taken(taken=False, reason="a later attempt exists")
         except StoreUnavailable as error:
             return Taken(taken=False, reason=f"the job could not be begun: {error.message}")
-        if isinstance(task, str):
-            return Taken(taken=False, reason=task)
-        if task is not None and self._desk is not None:
-            run = asyncio.create_task(self._run(self._desk, task), name=f"call {job_id}#{fence}")
+        if isinstance(begun, str):
+            return Taken(taken=False, reason=begun)
+        if begun is not None and self._desk is not None:
+            run = asyncio.create_task(self._run(self._desk, *begun), name=f"call {job_id}#{fence}")
             self._running.add(run)
             run.add_done_callback(self._ended)
         return Taken(taken=True)
@@ -192,7 +203,7 @@ class ProviderWorker:
         """Why nothing new is sent now. A call that is under way is followed all the same."""
         if self._missing:
             return self._missing
-        reason = self._health.reason(time.monotonic())
+        reason = self._away()
         if not reason and await self._has_room():
             return None
         reason = reason or f"the account takes {self._limits.concurrency} calls at once"
@@ -208,15 +219,19 @@ class ProviderWorker:
             await asyncio.sleep(ROOM_S / 20)
         return True
 
-    async def _started(self, job_id: str, fence: int) -> CallTask | str | None:
-        """Begin; the reason where it is not for this worker, None where it cannot be read (it has failed)."""
+    async def _started(self, job_id: str, fence: int) -> tuple[CallTask, float] | str | None:
+        """Begin; returns the job and when its lease was asked for, or why it is not for this worker.
+
+        None: it cannot be read, and has failed.
+        """
         attempts = {attempt.fence: attempt for attempt in await self._store.attempts(job_id)}
         attempt = attempts.get(fence)
         if attempt is not None and not self._serves(attempt):
             return f"this replica does not run {attempt.model}/{attempt.offer}"
+        asked = time.monotonic()
         job = await self._store.start(job_id, fence, self._worker.id, self._lease_s)
         try:
-            return call_task(job, attempts[fence], self._catalog)
+            return call_task(job, attempts[fence], self._catalog), asked
         except (KeyError, TypeError, ValueError, I2VError) as error:
             log.exception("job %s cannot be read", job_id)
             told = f"the stored request cannot be read: {type(error).__name__}"
@@ -235,8 +250,8 @@ class ProviderWorker:
             offer.id == attempt.offer and offer.backend == self._backend for offer in card.offers
         )
 
-    async def _run(self, desk: Desk, task: CallTask) -> None:
-        state = CallState(desk, task, desk.scratch / f"{task.job_id}-{task.fence}")
+    async def _run(self, desk: Desk, task: CallTask, leased_at: float) -> None:
+        state = CallState(desk, task, desk.scratch / f"{task.job_id}-{task.fence}", leased_at)
         if (before := self._runs.get(task.job_id)) is not None:
             before.news.overtake()
         self._runs[task.job_id] = state
@@ -272,11 +287,15 @@ class ProviderWorker:
             if not runs or self._desk is None:
                 continue
             leases = [(job_id, run.task.fence) for job_id, run in runs.items()]
+            asked = time.monotonic()
             try:
                 news = await self._store.calls.renew_all(leases, self._desk.lease_s)
             except StoreUnavailable as error:
                 log.warning("leases are renewed later: %s", error)
                 continue
+            for job_id, run in runs.items():
+                if job_id not in news.overtaken:
+                    run.leased_at = max(run.leased_at, asked)
             for job_id in news.overtaken:
                 runs[job_id].news.overtake()
             for job_id in news.cancel:
@@ -300,6 +319,8 @@ class ProviderWorker:
                 await self._desk.provider.check()
             except ProviderError as error:
                 self._note("", f"check {now}", error)
+            except Exception:
+                log.exception("the account cannot be checked")
             else:
                 self._note("", f"check {now}", None)
 
@@ -340,7 +361,7 @@ class ProviderWorker:
         return {
             **self._worker.detail,
             "pid": os.getpid(),
-            "reason": self._missing or self._health.reason(now),
+            "reason": self._missing or self._away(),
             "flagged": dict(self._health.flagged(now)),
             "in_flight": self.in_flight,
         }

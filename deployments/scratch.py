@@ -19,13 +19,16 @@ ENOUGH_BYTES = 2 * 2**30
 PREFIX = "i2v-worker-"
 
 
-def scratch_directory(settings: Settings, worker: str) -> Path:
+def scratch_directory(settings: Settings, worker: str, *, in_memory: bool = True) -> Path:
     """An empty directory for one worker; those of workers that ended without a word are removed.
 
     A lock on it is held as long as this process lives, so that what a killed worker left can be told from
-    what one still uses, also in another container.
+    what one still uses, also in another container. Without `in_memory` it lies on disk: results of providers
+    are large and many.
     """
-    root = settings.scratch if settings.scratch is not None else _root()
+    root = Path(tempfile.gettempdir()) if not in_memory else _root()
+    if settings.scratch is not None:
+        root = settings.scratch
     root.mkdir(parents=True, exist_ok=True)
     _sweep(root)
     # Under another name until it is locked: nobody sweeps it meanwhile.

@@ -275,6 +275,21 @@ class RateLimited(ProviderError):
     title = "The provider's limit is reached"
 
 
+class AccountFull(RateLimited):
+    """The account has taken no more calls for as long as we wait; others may have room."""
+
+    code = "account_full"
+    title = "The account is full"
+
+
+class PriceUnknown(ProviderError):
+    """The offer has no known price, and the account may spend no more than its cap: nothing was sent."""
+
+    code = "price_unknown"
+    title = "The price is not known"
+    disposition = Disposition.FALLBACK
+
+
 class ProviderFault(ProviderError):
     """The provider took the call and its own machines failed at it."""
 

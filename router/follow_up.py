@@ -24,12 +24,15 @@ from router.jobs.store import JobStore
 log = logging.getLogger("i2v.follow_up")
 
 ABSENT_S = 3600.0
-"""So long a job waits for an application that can look at its call. Our choice: removing and adding an
-application again takes minutes, and providers keep results for an hour at least, so that a clip that was made
-is not given up while it can still be fetched. A Router that restarts counts anew."""
+"""So long a job waits for an application that can look at its call: there is none of its account, or it is
+unhealthy, starting or without a key; and a job that was begun never expires. Our choice: removing and adding
+an application again takes minutes, and providers keep results for an hour at least, so that a clip that was
+made is not given up while it can still be fetched. A Router that restarts counts anew."""
 AGAIN_S = 5.0
 """A follow-up that came back is handed out again only then, so that a worker that refuses it is not asked in
 a hot loop. Our choice."""
+LOOKING = frozenset({"ready", "away"})
+"""States of workers that look at calls; those that are away send nothing new."""
 REMEMBERED = 5000
 """Calls whose origin is kept."""
 
@@ -48,24 +51,28 @@ class Origin:
 
 
 def pool_of(
-    origin: Origin, pools: Iterable[PoolRecord], workers: Iterable[Worker], catalog: Catalog | None
+    origin: Origin, pools: Iterable[PoolRecord], workers: Sequence[Worker], catalog: Catalog | None
 ) -> PoolRecord | None:
-    """The application that can look at a call, None where there is none. Pure.
+    """The application that can look at a call now, None where there is none. Pure.
 
-    That is the one that made it, or, should it have been renamed, one whose workers tell of the same account
-    (`provider` and `account` in their detail).
+    A healthy one with a worker that can look and tells of the call's account: the one that made it, or
+    another, should it have been renamed. Its name alone proves nothing: an application of that name may be
+    given another account, which knows nothing of the call and might send it again. One without workers is
+    starting.
     """
-    found = [pool for pool in pools if _runs(pool, origin.offer, catalog)]
-    for pool in found:
-        if pool.name == origin.attempt.pool:
-            return pool
-    mine = (origin.call.provider, origin.call.account)
-    telling = {
-        worker.pool
-        for worker in workers
-        if (worker.detail.get("provider"), worker.detail.get("account")) == mine
-    }
-    return next((pool for pool in found if pool.name in telling), None)
+    found = [
+        pool
+        for pool in pools
+        if pool.healthy and _runs(pool, origin.offer, catalog) and _looks(pool.name, origin.call, workers)
+    ]
+    return min(found, key=lambda pool: pool.name != origin.attempt.pool, default=None)
+
+
+def _looks(pool: str, call: RemoteCall, workers: Sequence[Worker]) -> bool:
+    """Whether a worker of the pool can look at the call, and whichever is asked is of the right account."""
+    crew = [worker for worker in workers if worker.pool == pool]
+    told = {(worker.detail.get("provider"), worker.detail.get("account")) for worker in crew}
+    return told == {(call.provider, call.account)} and any(worker.state in LOOKING for worker in crew)
 
 
 def _runs(pool: PoolRecord, offer: OfferKey, catalog: Catalog | None) -> bool:
@@ -120,7 +127,7 @@ class FollowUps:
             await self._missed(job, origin)
             return None
         self._absent.pop(origin.call.id, None)
-        if not pool.healthy or not board.takes_follow_up(pool.name) or job.id in self._handed:
+        if not board.takes_follow_up(pool.name) or job.id in self._handed:
             return None
         made = origin.attempt
         attempt = await self._store.claim(
@@ -165,7 +172,7 @@ class FollowUps:
             return
         log.warning("call %s of %s is given up: nobody can look at it", call.id, job.id)
         told = (
-            f"no application reaches account {call.provider}/{call.account} any more; "
+            f"no application can reach account {call.provider}/{call.account} any more; "
             "what became of the call cannot be found out, and it may have been charged"
         )
         await self._store.calls.abandon(job.id, call.id, {"code": OutcomeUnknown.code, "message": told})

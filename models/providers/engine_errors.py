@@ -34,6 +34,9 @@ _QUEUE_FULL: Final = re.compile(r"queue is full|queue full|too many (tasks|reque
 _UNKNOWN_FIELD: Final = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
 """pydantic's types of errors for a field that the schema does not have."""
 
+WORDS: Final = frozenset({"detail", "error", "message"})
+"""Fields of engines' own errors: FastAPI's `detail`, SGLang's `error`, TensorRT-LLM's flat `message`."""
+
 
 def refusal(name: str, answer: Answer) -> ProviderError | InputRefused:
     """A refused request, as an error; for submissions it means that nothing was accepted.

@@ -83,7 +83,7 @@ class Fal:
             "PUT", place, content=attachment.content, headers={"Content-Type": attachment.content_type}
         )
         if not put.ok:
-            raise rejected_upload(NAME, put, attachment.name)
+            raise rejected_upload(NAME, put, attachment.name, keyed=self._api.owns(place))
         return url
 
     def prepare(

@@ -20,7 +20,7 @@ from models.errors import (
     SchemaChanged,
 )
 from models.providers.answers import Answer
-from models.providers.refusals import account_refusal, field_name
+from models.providers.refusals import call_refusal, field_name
 
 NAME = "fal"
 CONTENT = frozenset({"content_policy_violation"})
@@ -106,7 +106,7 @@ def _by_type(told: str, loc: Any, answer: Answer, ref: str) -> I2VError:
 
 def submit_refusal(answer: Answer, ref: str) -> I2VError:
     """What a refused submission means: a 4xx or 503."""
-    common = account_refusal(NAME, answer)
+    common = call_refusal(NAME, answer, ref)
     if common is not None:
         return common
     if answer.status == 404:

@@ -41,6 +41,22 @@ async def addresses_of(host: str) -> Sequence[str]:
     return [str(entry[4][0]) for entry in found]
 
 
+async def not_followed(url: str, base: str, resolve: Resolve) -> str | None:
+    """Why an address that a provider named is not asked, by its looks or by what its name leads to.
+
+    Args:
+        url: The address.
+        base: The account's own base URL; a private one may lead inside.
+        resolve: How host names become addresses.
+    """
+    why_not = objection(url, base)
+    if why_not is None and not is_private(host_of(base)):
+        found = await resolve(host_of(url))
+        if any(is_private(address) for address in found):
+            why_not = "its name leads to a private address"
+    return why_not
+
+
 class _BrokeOff(Exception):
     """A transfer that may be tried again; its text is safe to tell."""
 
@@ -110,11 +126,7 @@ class Fetcher:
         raise ResultUnusable(f"{self._name}: the result's address redirects more than {HOPS} times")
 
     async def _check(self, url: str) -> None:
-        why_not = objection(url, self._base)
-        if why_not is None and not is_private(host_of(self._base)):
-            found = await self._resolve(host_of(url))
-            if any(is_private(address) for address in found):
-                why_not = "its name leads to a private address"
+        why_not = await not_followed(url, self._base, self._resolve)
         if why_not is not None:
             raise ResultUnusable(f"{self._name}: the result's address is not followed: {why_not}")
 

@@ -5,23 +5,27 @@ it tries again on lost connections and overload. `send_once` is for a submission
 sent at most once, and every way in which it can go wrong is told apart:
 
 - *certainly not accepted*: no connection came about (`ConnectError`, TLS included, `ConnectTimeout`,
-  `PoolTimeout`, `ProxyError`), a redirect, any 4xx, and 503 (RFC 9110, 15.6.4: the server cannot take the
-  request now): `ProviderUnavailable`, or the answer is returned for the adapter to name the refusal;
-- *it may have been accepted*: the connection broke after it stood, no answer came in time, any other 5xx, an
-  answer cut short: `OutcomeUnknown`.
+  `PoolTimeout`, `ProxyError`), a redirect, a 4xx but 408 and 425, and a 503 that the provider itself gave
+  (RFC 9110, 15.6.4: the server cannot take the request now): with `Retry-After`, or in the provider's own
+  words: `ProviderUnavailable`, or the answer is returned for the adapter to name the refusal;
+- *it may have been accepted*: the connection broke after it stood, no answer came in time, 408, 425, any other
+  5xx (a proxy's bare 503 among them: it may have passed the request on), an answer cut short:
+  `OutcomeUnknown`.
 
 A kept-alive connection that the server has closed in the meantime would look like the second while it is the
 first. Submissions therefore have a pool of their own that keeps no connection: each opens a fresh one.
 
 Environment proxies (`HTTPS_PROXY`, `NO_PROXY`) are honoured for public base URLs, as companies need; a base
 URL on a private address is reached directly. The key goes to the account's own origins and nowhere else. No
-error holds a header, a body or a query.
+error holds a header, a body or a query, and no log a URL: queries hold call ids and signatures.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,11 +33,11 @@ from typing import Any
 import httpx
 
 from models.errors import OutcomeUnknown, ProviderUnavailable
-from models.providers.addresses import host_of, is_private, objection, origin_of
+from models.providers.addresses import host_of, is_private, origin_of
 from models.providers.answers import Answer, read_answer
 from models.providers.base import Attachment, Downloaded
-from models.providers.fetching import Fetcher, Resolve, addresses_of
-from models.providers.waits import Jitter
+from models.providers.fetching import Fetcher, Resolve, addresses_of, not_followed
+from models.providers.waits import Jitter, retry_after_s
 
 CONNECT_S = 10.0
 """To open a connection. Our choice: TLS over a bad line takes 2 s."""
@@ -59,6 +63,15 @@ NOT_SENT = (
     httpx.UnsupportedProtocol,
 )
 """No connection stood: nothing can have been accepted."""
+MAYBE_SENT = frozenset({408, 425})
+"""4xx that do not say that nothing was accepted: a proxy gives 408 when the answer is late, too."""
+WORDS = frozenset({"detail", "title"})
+"""Fields of hosted providers' own errors: fal's `detail`, Replicate's `title` and `detail` (RFC 9457). Proxies
+answer in HTML, in plain text, or with `message`."""
+
+for _quiet in ("httpx", "httpcore"):
+    # They log every URL with its query, httpx at INFO already.
+    logging.getLogger(_quiet).setLevel(max(logging.getLogger(_quiet).level, logging.WARNING))
 
 
 class Api:
@@ -99,6 +112,7 @@ class Api:
         self._tries = tries
         self._jitter = jitter or Jitter()
         self._sleep = sleep
+        self._resolve = resolve
         context: ssl.SSLContext | bool = transport is not None or httpx.create_ssl_context()
         environment = not is_private(host_of(self.base))
 
@@ -150,7 +164,7 @@ class Api:
                 followed.
         """
         url = self.url(path)
-        self._check(url)
+        await self._check(url)
         for failures in range(1, self._tries + 1):
             last = failures == self._tries
             wait = self._jitter.delay(failures)
@@ -183,9 +197,10 @@ class Api:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         refusals: frozenset[int] = frozenset({503}),
+        words: frozenset[str] = WORDS,
         limit: int = ANSWER_LIMIT,
     ) -> Answer:
-        """Post a submission, once, on a connection of its own: a 2xx, a 4xx or one of `refusals`.
+        """Post a submission, once, on a connection of its own: a 2xx, or an answer that says no for certain.
 
         Args:
             path: Path under the base, or a URL at one of the account's origins.
@@ -194,7 +209,9 @@ class Api:
             files: File fields.
             params: Query.
             headers: Further headers.
-            refusals: Statuses from 500 up with which this provider says that it accepted nothing.
+            refusals: Statuses from 500 up with which this provider says that it accepted nothing, provided that
+                the answer is its own.
+            words: Fields of this provider's own errors; one of them, or `Retry-After`, shows that.
             limit: Largest answer, bytes.
 
         Raises:
@@ -220,15 +237,15 @@ class Api:
         except httpx.HTTPError as error:
             raise self._unknown(f"did not answer a submission ({type(error).__name__})") from None
         status = response.status_code
-        refused = 400 <= status < 500 or status in refusals
+        broke = ""
         try:
             answer = await read_answer(response, limit)
         except httpx.HTTPError as error:
-            if not refused:
-                raise self._unknown(
-                    f"broke off its answer to a submission ({type(error).__name__})"
-                ) from None
-            answer = Answer(status)
+            broke = type(error).__name__
+            answer = Answer(status, {name.lower(): value for name, value in response.headers.items()})
+        refused = _refuses(answer, refusals, words)
+        if broke and not refused:
+            raise self._unknown(f"broke off its answer to a submission ({broke})")
         if response.is_redirect:
             raise ProviderUnavailable(f"{self.name} answers a submission with a redirect ({status})")
         if not (answer.ok or refused):
@@ -252,8 +269,8 @@ class Api:
     def _unknown(self, what: str) -> OutcomeUnknown:
         return OutcomeUnknown(f"{self.name} {what}; it may have been accepted")
 
-    def _check(self, url: str) -> None:
-        why_not = None if self.owns(url) else objection(url, self.base)
+    async def _check(self, url: str) -> None:
+        why_not = None if self.owns(url) else await not_followed(url, self.base, self._resolve)
         if why_not is not None:
             raise ProviderUnavailable(f"{self.name} named an address that is not followed: {why_not}")
 
@@ -287,3 +304,11 @@ class Api:
             )
         except httpx.InvalidURL:
             raise ProviderUnavailable(f"{self.name}: an address cannot be read") from None
+
+
+def _refuses(answer: Answer, refusals: frozenset[int], words: frozenset[str]) -> bool:
+    """True when an answer says for certain that nothing was accepted."""
+    if answer.status in refusals:
+        told = retry_after_s(answer.headers, "", time.time()) is not None
+        return told or any(answer.fields().get(word) for word in words)
+    return 400 <= answer.status < 500 and answer.status not in MAYBE_SENT

@@ -32,7 +32,7 @@ from models.providers.base import (
     Wanted,
 )
 from models.providers.engine_bodies import engine_prompt, one_shot, sampling_of, takes_only, whole
-from models.providers.engine_errors import failure, refusal, words_of
+from models.providers.engine_errors import WORDS, failure, refusal, words_of
 from models.providers.engine_quirks import PHASES
 from models.providers.openai_videos import engine_api
 from models.providers.registry import ProviderSpec
@@ -78,7 +78,7 @@ class LightX2V:
 
     async def submit(self, prepared: Prepared) -> Ticket:
         """Send the task, once; that it exists already is as good as accepted."""
-        answer = await self._api.send_once(prepared.route, json=prepared.body)
+        answer = await self._api.send_once(prepared.route, json=prepared.body, words=WORDS)
         if answer.ok:
             task_id = answer.fields().get("task_id")
             if task_id != prepared.reference:

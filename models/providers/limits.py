@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -32,6 +32,14 @@ SETTLE_S = 5.0
 PAUSE_S = 5.0
 """Pause after a refusal that does not say how long. Our choice; it doubles up to `LONGEST_PAUSE_S`."""
 LONGEST_PAUSE_S = 60.0
+LONGEST_LOOK_PAUSE_S = 60.0
+"""A longer pause of looks is not believed. Our choice: looks cost nothing, limits on them are by the minute
+(Replicate), and results wait behind them that are deleted after an hour."""
+LONGEST_SUBMIT_PAUSE_S = 300.0
+"""A longer pause of submissions is not believed. Our choice: limits are by the minute (Replicate resets within
+30 s), and a try that is refused once more costs a request each five minutes; one mistaken word of an hour would
+cost an hour of clips."""
+_LONGEST_S: Mapping[Kind, float] = {"look": LONGEST_LOOK_PAUSE_S, "submit": LONGEST_SUBMIT_PAUSE_S}
 
 
 @dataclass(slots=True)
@@ -129,13 +137,14 @@ class AccountLimits:
 
         Args:
             kind: What was refused.
-            retry_after_s: The provider's word on when to come back; None: it gave none.
+            retry_after_s: The provider's word on when to come back; None: it gave none. Believed up to
+                `LONGEST_LOOK_PAUSE_S` or `LONGEST_SUBMIT_PAUSE_S`.
             now: When the refusal came.
         """
         if retry_after_s is None:
             retry_after_s = min(PAUSE_S * 2.0 ** min(self._refused_in_a_row, 10), LONGEST_PAUSE_S)
         self._refused_in_a_row += 1
-        self._paused[kind] = max(self._paused[kind], now + retry_after_s)
+        self._paused[kind] = max(self._paused[kind], now + min(retry_after_s, _LONGEST_S[kind]))
         if kind == "submit":
             self._good = 0
             if now - self._halved_at >= SETTLE_S:

@@ -31,7 +31,7 @@ from models.providers.base import (
     Wanted,
 )
 from models.providers.engine_bodies import marker_of, prompt_mark, video_form
-from models.providers.engine_errors import failure, refusal, words_of
+from models.providers.engine_errors import WORDS, failure, refusal, words_of
 from models.providers.engine_quirks import PHASES, Quirks
 from models.providers.http import Api
 from models.providers.registry import ProviderSpec
@@ -93,7 +93,9 @@ class OpenAIVideos:
 
     async def submit(self, prepared: Prepared) -> Ticket:
         """Send the form, once."""
-        answer = await self._api.send_once(prepared.route, form=prepared.body, files=prepared.files)
+        answer = await self._api.send_once(
+            prepared.route, form=prepared.body, files=prepared.files, words=WORDS
+        )
         if not answer.ok:
             raise refusal(self.name, answer)
         job_id = _text(answer.fields().get("id"))

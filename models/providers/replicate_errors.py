@@ -20,7 +20,7 @@ from models.errors import (
     SchemaChanged,
 )
 from models.providers.answers import Answer
-from models.providers.refusals import account_refusal, content_refusal, field_name
+from models.providers.refusals import call_refusal, content_refusal, field_name
 
 NAME = "replicate"
 RUN_CODES: Mapping[str, str] = {
@@ -82,7 +82,7 @@ def submit_refusal(answer: Answer, ref: str) -> I2VError:
         ref: The model, for messages.
     """
     status = answer.status
-    common = account_refusal(NAME, answer)
+    common = call_refusal(NAME, answer, ref)
     if common is not None:
         return common
     if status == 404:

@@ -42,6 +42,7 @@ PACE = CallPace(
     settle_s=0.3,
     find_s=20.0,
     cancel_s=3.0,
+    lost_s=0.5,
     retry_s=0.05,
     outcome_s=5.0,
     store_s=5.0,
@@ -95,7 +96,8 @@ class Workers:
         desk = worker._desk
         if desk is not None:
             await desk.provider.close()
-            await desk.pixels.close()
+            await desk.photographs.close()
+            await desk.clips.close()
 
 
 @dataclass

@@ -112,6 +112,22 @@ async def test_a_key_that_is_set_later_is_used(
         assert await hooks.verified("replicate", "default", signed(), BODY) == "p1"
 
 
+async def test_a_key_that_is_changed_later_is_used(
+    store: SqlJobStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooks = AccountHooks(store, settings)
+    async with running(FakeSettings("replicate", key=KEY)) as fake:
+        await known(store, "replicate", fake.url)
+        monkeypatch.setenv("ACCOUNT_KEY", "a-key-that-was-revoked")
+        with pytest.raises(FleetUnavailable):
+            await hooks.verified("replicate", "default", signed(), BODY)
+        monkeypatch.setenv("ACCOUNT_KEY", KEY)
+        for _ in range(2):
+            assert await hooks.verified("replicate", "default", signed(), BODY) == "p1"
+        assert fake.requests["secret"] == 2, "one key, one verifier, which keeps the secret"
+    assert KEY not in repr(vars(hooks)["_verifiers"])
+
+
 async def fals_letter(fake: Fake, receiver: Receiver) -> tuple[str, Mapping[str, str], bytes]:
     """Have a call made at fal; its ticket and the webhook that came of it."""
     adapter = fal.connect(Account("fal", KEY, fake.url))

@@ -48,3 +48,28 @@ def test_a_line_that_is_none_is_named_by_number_and_not_repeated(secrets: Path, 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         read_key("A", tmp_path / "none", {})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [f"{SECRET} x", f"{SECRET}\tx", f"{SECRET}\nx", f"\ufeff{SECRET}", f"“{SECRET}”", f"{SECRET}\x00"],
+)
+def test_a_key_that_cannot_go_into_a_header_is_named_and_not_repeated(tmp_path: Path, value: str) -> None:
+    with pytest.raises(ConfigError, match="REPLICATE_API_TOKEN: the key holds") as refused:
+        read_key("REPLICATE_API_TOKEN", None, {"REPLICATE_API_TOKEN": value})
+    assert refused.value.param == "REPLICATE_API_TOKEN"
+    assert SECRET not in str(refused.value) + repr(refused.value) + repr(refused.value.__dict__)
+    if "\n" not in value:
+        secrets = tmp_path / "secrets"
+        secrets.write_text(f"A=1\nREPLICATE_API_TOKEN={value}\n", encoding="utf-8")
+        secrets.chmod(0o600)
+        with pytest.raises(ConfigError, match="REPLICATE_API_TOKEN: the key holds") as refused:
+            read_key("REPLICATE_API_TOKEN", secrets, {})
+        assert SECRET not in str(refused.value)
+        assert read_key("A", secrets, {}) == "1", "another key's fault is not this one's"
+
+
+def test_an_entry_without_a_value_is_no_key(secrets: Path) -> None:
+    secrets.write_text("EMPTY=\nQUOTED=''\n")
+    assert read_key("EMPTY", secrets, {}) is None
+    assert read_key("QUOTED", secrets, {}) is None

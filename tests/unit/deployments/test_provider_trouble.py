@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from models.errors import MediaUnavailable
 from models.providers.fake.core import Fake
 from models.providers.fake.server import FakeSettings, running
 from router.jobs.call_store import CallOutcome, CallState, RemoteCall
@@ -200,3 +201,111 @@ async def test_an_outage_opens_the_circuit_and_work_flows_to_the_other_account(b
         told = [row for row in done.routing["rejected"] if row["offer"] == "replicate"]
         assert told, done.routing["chosen"]
         assert any("circuit open" in row["reason"] for row in told), told
+
+
+async def test_a_clip_that_cannot_be_stored_is_fetched_again_and_not_bought_again(
+    bench: Providing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(FakeSettings("replicate", key=KEY, latency_s=0.2)) as fake:
+        worker = await bench.start_worker("replicate", "replicate", fake.url)
+        desk = worker._desk
+        assert desk is not None
+        refused = 0
+
+        def away(key: str, source: Path, kind: str) -> object:
+            nonlocal refused
+            refused += 1
+            raise MediaUnavailable("the disk is full")
+
+        monkeypatch.setattr(desk.media, "put_file", away)
+        job_id = await bench.submit(MODEL)
+
+        async def again() -> bool:
+            return (await bench.store.get(job_id)).attempts >= 2
+
+        await bench.until(again, 60)
+        monkeypatch.undo()
+        monkeypatch.setenv("TEST_KEY", KEY)
+        job = await bench.ended(job_id, 60)
+        assert job.status is JobStatus.COMPLETED, job.error
+        assert refused > 0
+        assert len(fake.ledger) == 1
+        (call,) = await bench.calls(job_id)
+        assert job.spent_usd == pytest.approx(call.usd)
+
+
+async def test_a_worker_whose_lease_may_have_run_out_sends_nothing(bench: Providing) -> None:
+    async with running(FakeSettings("replicate", key=KEY, latency_s=0.2)) as fake:
+        worker = await bench.start_worker("replicate", "replicate", fake.url)
+        fake.script("rate_limited", 1, retry_after_s=1.0)
+        job_id = await bench.submit(MODEL)
+        await bench.until(lambda: fake.requests["submit"] == 1)
+        for loop in worker._loops:
+            loop.cancel()  # as one that was cut off from the store: nothing is renewed any more
+        (run,) = worker._runs.values()
+        run.leased_at -= 60.0
+        await bench.until(lambda: not worker._runs)
+        assert fake.ledger == []
+        assert (await bench.calls(job_id))[0].state is CallState.INTENDED
+        await bench.launcher.kill("replicate")
+        await bench.start_worker("replicate", "replicate", fake.url)
+        job = await bench.ended(job_id, 60)
+        assert job.status is JobStatus.COMPLETED, job.error
+        assert len(fake.ledger) == 1
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+async def test_one_look_that_finds_nothing_is_not_the_end(bench: Providing, provider: str) -> None:
+    async with running(FakeSettings(provider, key=KEY, latency_s=1.0)) as fake:
+        fake.script("forgets", 2)
+        await bench.start_worker(provider, provider, fake.url)
+        job = await bench.ended(await bench.submit(MODEL, allow=(f"{MODEL}/{provider}",)))
+        assert job.status is JobStatus.COMPLETED, job.error
+        assert len(fake.ledger) == 1
+
+
+async def test_an_offer_without_a_price_is_left_and_the_account_goes_on(bench: Providing) -> None:
+    async with running(FakeSettings("replicate", key=KEY, latency_s=0.2)) as fake:
+        worker = await bench.start_worker("replicate", "replicate", fake.url, spend_cap_usd=5.0)
+        job = await bench.ended(await bench.submit("wan2.5-i2v", allow=("wan2.5-i2v/replicate",)))
+        assert job.status is JobStatus.FAILED
+        attempts = await bench.store.attempts(job.id)
+        assert [attempt.error["code"] for attempt in attempts if attempt.error] == ["price_unknown"]
+        assert worker.state == "ready"
+        assert fake.ledger == []
+
+
+async def test_calls_of_another_account_are_not_touched(bench: Providing) -> None:
+    async with (
+        running(FakeSettings("replicate", key=KEY, latency_s=30.0)) as mine,
+        running(FakeSettings("replicate", key=KEY, latency_s=30.0)) as other,
+    ):
+        job_id = await under_way(bench, mine, "replicate")
+        await bench.launcher.kill("replicate")
+        await bench.start_worker("replicate", "replicate", other.url, account="other")
+
+        async def waits() -> bool:
+            return (await bench.store.get(job_id)).status is JobStatus.QUEUED
+
+        await bench.until(waits)
+        assert bench.dispatcher is not None
+        for _ in range(20):
+            await bench.dispatcher.tick()
+        assert other.requests["look"] == other.requests["list"] == other.requests["submit"] == 0
+        assert (await bench.store.get(job_id)).open_call is not None
+
+
+async def test_a_pause_that_the_provider_asks_for_sends_jobs_elsewhere(bench: Providing) -> None:
+    async with (
+        running(FakeSettings("replicate", key=KEY, latency_s=0.2)) as full,
+        running(FakeSettings("fal", key=KEY, latency_s=0.2)) as well,
+    ):
+        full.script("rate_limited", 1000, retry_after_s=40.0)
+        worker = await bench.start_worker("replicate", "replicate", full.url)
+        await bench.start_worker("fal", "fal", well.url)
+        jobs = [await bench.submit(MODEL, seed=seed) for seed in range(3)]
+        for job_id in jobs:
+            job = await bench.ended(job_id, 60)
+            assert job.status is JobStatus.COMPLETED, job.error
+        assert full.ledger == []
+        assert worker.state == "away"

@@ -43,6 +43,10 @@ async def no_sleep(seconds: float) -> None:
     await asyncio.sleep(0)
 
 
+async def no_names(host: str) -> list[str]:
+    return []
+
+
 def adapter(handler: Callable[[httpx.Request], httpx.Response]) -> Fal:
     api = Api(
         "fal",
@@ -51,6 +55,7 @@ def adapter(handler: Callable[[httpx.Request], httpx.Response]) -> Fal:
         origins=("https://rest.fal.ai",),
         jitter=Jitter(uniform=lambda low, high: 0.0),
         sleep=no_sleep,
+        resolve=no_names,
         transport=httpx.MockTransport(handler),
     )
     return Fal(api, "https://rest.fal.ai")
@@ -76,14 +81,22 @@ LOCKED = {"json": {"detail": "User is locked. Reason: Exhausted balance. Top up 
     ("status", "answer", "error", "param"),
     [
         (401, {}, ProviderAuth, None),
-        (403, {"json": {"detail": "Forbidden"}}, ProviderAuth, None),
+        (401, {"json": {"detail": "Forbidden"}}, ProviderAuth, None),
+        (403, {"json": {"detail": "Forbidden"}}, ModelRetired, None),
+        (403, {"content": b"<html>"}, ModelRetired, None),
+        (403, {"json": {"detail": "Authentication is required to access this application."}},
+         ProviderAuth, None),
+        (403, {"json": {"detail": "Invalid API key"}}, ProviderAuth, None),
+        (403, {"json": {"detail": "User is locked. Reason: abuse."}}, ProviderAuth, None),
         (403, LOCKED, QuotaExhausted, None),
         (402, {}, QuotaExhausted, None),
         (404, {"json": {"detail": "Application not found"}}, ModelRetired, None),
         (409, {}, ProviderUnavailable, None),
         (413, {}, InputRefused, "image"),
         (429, {}, RateLimited, None),
-        (503, {}, ProviderUnavailable, None),
+        (503, {"json": {"detail": "Service Unavailable"}}, ProviderUnavailable, None),
+        (503, {}, OutcomeUnknown, None),
+        (408, {}, OutcomeUnknown, None),
         (422, detail("missing", "prompt"), SchemaChanged, "prompt"),
         (422, detail("extra_forbidden", "sharpness"), SchemaChanged, "sharpness"),
         (422, detail("int_parsing", "duration"), SchemaChanged, "duration"),
@@ -98,7 +111,7 @@ LOCKED = {"json": {"detail": "User is locked. Reason: Exhausted balance. Top up 
         (200, {"json": {"status": "IN_QUEUE"}}, OutcomeUnknown, None),
         (200, {"content": b"<html>"}, OutcomeUnknown, None),
     ],
-)
+)  # fmt: skip
 async def test_refused_submissions_are_typed(
     status: int, answer: dict[str, Any], error: type[I2VError], param: str | None
 ) -> None:
@@ -108,6 +121,43 @@ async def test_refused_submissions_are_typed(
     assert caught.value.param == param
     assert "a wish" not in str(caught.value)
     assert "fal-secret" not in repr(caught.value) + repr(caught.value.__dict__)
+
+
+async def test_a_model_that_the_account_may_not_use_is_named() -> None:
+    with pytest.raises(
+        ModelRetired, match=r"the account may not use fal-ai/minimax/x/image-to-video \(403\)"
+    ):
+        await answering(403).submit(PREPARED)
+
+
+@pytest.mark.parametrize(
+    ("place", "status", "text", "error"),
+    [
+        ("https://v3.fal.media", 403, "<Code>AccessDenied</Code>", ProviderUnavailable),
+        ("https://v3.fal.media", 401, "", ProviderUnavailable),
+        ("https://v3.fal.media", 400, "<Code>ExpiredToken</Code>", ProviderUnavailable),
+        ("https://v3.fal.media", 400, "<Code>InvalidDigest</Code>", InputRefused),
+        ("https://v3.fal.media", 413, "", InputRefused),
+        ("https://rest.fal.ai", 403, "", ProviderAuth),
+    ],
+)
+async def test_storage_that_was_sent_no_key_cannot_refuse_it(
+    place: str, status: int, text: str, error: type[I2VError]
+) -> None:
+    keys: dict[str, str | None] = {}
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        keys[request.method] = request.headers.get("authorization")
+        if request.method == "POST":
+            told = {"upload_url": f"{place}/put?sig=1", "file_url": "https://v3.fal.media/f"}
+            return httpx.Response(200, json=told)
+        return httpx.Response(status, text=text)
+
+    with pytest.raises(I2VError) as caught:
+        await adapter(handler).upload(photograph())
+    assert type(caught.value) is error
+    assert keys["POST"] == f"Key {KEY}"
+    assert (keys["PUT"] is None) is ("fal.media" in place)
 
 
 def over(result: httpx.Response, **status: Any) -> Fal:

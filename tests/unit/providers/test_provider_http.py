@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -162,6 +163,37 @@ async def test_an_answers_address_inside_is_not_asked() -> None:
     assert seen == []
 
 
+@pytest.mark.parametrize(
+    ("base", "leads_to", "asked"),
+    [
+        (BASE, ["93.184.216.34"], True),
+        (BASE, [], True),
+        (BASE, ["93.184.216.34", "10.0.0.8"], False),
+        (BASE, ["64:ff9b::a9fe:a9fe"], False),
+        ("http://127.0.0.1:8", ["10.0.0.8"], True),
+    ],
+)
+async def test_an_answers_name_that_leads_inside_is_not_asked(
+    base: str, leads_to: list[str], asked: bool
+) -> None:
+    names: list[str] = []
+
+    async def resolve(host: str) -> list[str]:
+        names.append(host)
+        return leads_to
+
+    handler, seen = in_turn(httpx.Response(200), httpx.Response(200))
+    client = api(handler, base=base, resolve=resolve)
+    await client.ask("GET", "thing")
+    assert names == [], "the account's own address is the operator's word"
+    if asked:
+        await client.ask("PUT", "https://storage.example.net/put", content=b"x")
+    else:
+        with pytest.raises(ProviderUnavailable, match="private"):
+            await client.ask("PUT", "https://storage.example.net/put", content=b"x")
+    assert len(seen) == 1 + asked
+
+
 # --- send_once -------------------------------------------------------------------------------------
 
 
@@ -182,6 +214,16 @@ async def test_an_answers_address_inside_is_not_asked() -> None:
         (httpx.Response(502), False),
         (httpx.Response(504), False),
         (httpx.Response(599), False),
+        (httpx.Response(408), False),
+        (httpx.Response(425, json={"detail": "too early"}), False),
+        (httpx.Response(503), False),
+        (httpx.Response(503, html="<h1>503 Service Temporarily Unavailable</h1>"), False),
+        (httpx.Response(503, text="upstream connect error"), False),
+        (httpx.Response(503, json={"message": "no healthy upstream"}), False),
+        (httpx.Response(503, json=["detail"]), False),
+        (httpx.Response(503, json={"detail": ""}), False),
+        (httpx.Response(503, headers={"Retry-After": "soon"}), False),
+        (httpx.Response(503, text="try again in 5 s"), False),
     ],
 )
 async def test_a_lost_submission_is_told_apart(trouble: httpx.Response | Exception, certain: bool) -> None:
@@ -193,7 +235,33 @@ async def test_a_lost_submission_is_told_apart(trouble: httpx.Response | Excepti
     assert "secret wish" not in str(caught.value)
 
 
-@pytest.mark.parametrize("status", [200, 201, 400, 401, 402, 404, 422, 429, 503])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(503, json={"detail": "Service Unavailable"}),
+        httpx.Response(503, json={"title": "Service unavailable", "status": 503}),
+        httpx.Response(503, headers={"Retry-After": "7"}),
+        httpx.Response(503, headers={"Retry-After": "7"}, html="<h1>back soon</h1>"),
+        httpx.Response(503, headers={"Retry-After": formatdate(usegmt=True)}),
+    ],
+)
+async def test_a_503_of_the_providers_own_is_a_refusal(answer: httpx.Response) -> None:
+    handler, seen = in_turn(answer)
+    assert (await api(handler).send_once("things", json={})).status == 503
+    assert len(seen) == 1
+
+
+async def test_an_engine_names_the_words_of_its_own_refusals() -> None:
+    handler, _ = in_turn(
+        httpx.Response(503, json={"error": "full"}), httpx.Response(503, json={"detail": "x"})
+    )
+    words = frozenset({"error"})
+    assert (await api(handler).send_once("things", json={}, words=words)).status == 503
+    with pytest.raises(OutcomeUnknown):
+        await api(handler).send_once("things", json={}, words=words)
+
+
+@pytest.mark.parametrize("status", [200, 201, 400, 401, 402, 404, 422, 429])
 async def test_a_definite_answer_to_a_submission_is_returned(status: int) -> None:
     handler, seen = in_turn(httpx.Response(status, json={"id": "p"}))
     answer = await api(handler).send_once("things", json={})
@@ -206,9 +274,14 @@ class Cut(httpx.AsyncByteStream):
         raise httpx.ReadError("cut")
 
 
-@pytest.mark.parametrize(("status", "known"), [(201, False), (422, True), (503, True)])
-async def test_an_answer_cut_short_is_unknown_unless_it_refused(status: int, known: bool) -> None:
-    handler, _ = in_turn(httpx.Response(status, stream=Cut()))
+@pytest.mark.parametrize(
+    ("status", "headers", "known"),
+    [(201, {}, False), (422, {}, True), (503, {"Retry-After": "3"}, True), (503, {}, False)],
+)
+async def test_an_answer_cut_short_is_unknown_unless_it_refused(
+    status: int, headers: dict[str, str], known: bool
+) -> None:
+    handler, _ = in_turn(httpx.Response(status, headers=headers, stream=Cut()))
     if known:
         assert (await api(handler).send_once("things", json={})).status == status
     else:
@@ -299,6 +372,24 @@ async def test_a_connection_cut_after_the_request_is_unknown_and_a_closed_port_i
     with pytest.raises(ProviderUnavailable):
         await client.ask("GET", "look")
     await client.close()
+
+
+async def test_no_log_holds_an_address(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    async def answer(number: int, head: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-type: video/mp4\r\n\r\n{}")
+        await writer.drain()
+
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger("a.test").debug("heard")
+    async with serving(answer) as (url, _):
+        client = Api("example", url, auth=AUTH)
+        await client.ask("GET", "look", params={"signature": "s3cret"})
+        await client.send_once("submit", json={}, params={"fal_webhook": "https://us/hooks/s3cret"})
+        await client.download(f"{url}/clip?signature=s3cret", tmp_path / "clip", 10)
+        await client.close()
+    assert "heard" in caplog.text
+    assert "s3cret" not in caplog.text
+    assert not [record for record in caplog.records if record.name.startswith(("httpx", "httpcore"))]
 
 
 # --- download --------------------------------------------------------------------------------------
@@ -448,6 +539,15 @@ async def test_a_result_inside_the_answer_is_unpacked(tmp_path: Path) -> None:
         ("localhost", True), ("engine", True), ("db.internal", True),
         ("wan.models.svc", True), ("wan.models.svc.cluster.local", True), ("printer.local.", True),
         ("2130706433", True), ("127.1", True), ("0x7f.0x1", True),
+        ("::", True), ("::127.0.0.1", True), ("[::a00:1]", True), ("::8.8.8.8", False),
+        ("::ffff:8.8.8.8", False), ("::ffff:a9fe:a9fe", True), ("::ffff:224.0.0.1", True),
+        ("::ffff:0:10.0.0.1", True), ("::ffff:0:8.8.8.8", False),
+        ("64:ff9b::169.254.169.254", True), ("64:ff9b::c0a8:101", True), ("64:ff9b::8.8.8.8", False),
+        ("64:ff9b:1::8.8.8.8", True),
+        ("2002:7f00:1::", True), ("2002:a9fe:a9fe::1", True), ("2002:808:808::1", False),
+        # Teredo: the server in bits 32-63, the client in the last 32, inverted.
+        ("2001:0:808:808::f5ff:fffe", True), ("2001:0:a00:1::f7f7:f7f7", True),
+        ("2001:0:808:808::f7f7:f7f7", False),
         ("8.8.8.8", False), ("2606:4700::1111", False), ("api.replicate.com", False), ("v3.fal.media", False),
         ("localhost.example.com", False),
     ],

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.providers.limits import AccountLimits, Bucket, Turnstile
+from models.providers.limits import (
+    LONGEST_LOOK_PAUSE_S,
+    LONGEST_SUBMIT_PAUSE_S,
+    AccountLimits,
+    Bucket,
+    Kind,
+    Turnstile,
+)
 
 
 def test_requests_are_spread_after_a_burst() -> None:
@@ -42,6 +49,20 @@ def test_a_pause_holds_everything_of_its_kind() -> None:
     assert limits.wait_s("submit", 1.0) >= 29.0
     assert limits.wait_s("look", 1.0) == 0.0
     assert limits.paused_s("submit", 31.0) == 0.0
+
+
+@pytest.mark.parametrize(("kind", "most"), [("look", 60.0), ("submit", 300.0)])
+def test_a_pause_of_an_hour_is_not_believed(kind: Kind, most: float) -> None:
+    assert most == {"look": LONGEST_LOOK_PAUSE_S, "submit": LONGEST_SUBMIT_PAUSE_S}[kind]
+    limits = AccountLimits()
+    limits.refused(kind, 3600.0, now=10.0)
+    assert limits.paused_s(kind, 10.0) == most
+    limits.refused(kind, 3600.0, now=20.0)
+    assert limits.paused_s(kind, 20.0) == most
+    assert limits.paused_s(kind, 20.0 + most) == 0.0
+    assert limits.wait_s(kind, 20.0 + most) == 0.0
+    limits.refused(kind, most - 1.0, now=1000.0)
+    assert limits.paused_s(kind, 1000.0) == most - 1.0
 
 
 def test_a_shorter_word_does_not_shorten_a_pause() -> None:

@@ -44,13 +44,21 @@ class Accounts:
     def __init__(self, store: SqlJobStore, *records: PoolRecord) -> None:
         self._store = store
         self.records = {record.name: record for record in records}
-        self.states = {record.name: "ready" for record in records}
+        self.states: dict[str, str | None] = {record.name: "ready" for record in records}
+        """Of each one's worker; None: it has none."""
+        self.account = "default"
+        """That the workers tell of."""
+        self.slots = 5
         self.calls: list[Call] = []
         self.acts: deque[Callable[[str, int], Awaitable[Taken]]] = deque()
 
     async def pools(self) -> list[PoolRecord]:
-        for name in self.records:
-            worker = account_worker(self.states[name], slots=5, pool=name, reason="as told")
+        for name, record in self.records.items():
+            if (state := self.states[name]) is None:
+                await self._store.deregister(f"{name}-0")
+                continue
+            told = {"provider": record.backend, "account": self.account, "reason": "as told"}
+            worker = account_worker(state, slots=self.slots, pool=name, **told)
             await self._store.register(replace(worker, id=f"{name}-0"))
         return list(self.records.values())
 
@@ -261,6 +269,80 @@ async def test_an_account_that_comes_back_in_time_is_asked(hosts: Bench) -> None
     await dispatcher.close()
 
 
+async def test_an_account_of_the_same_name_that_is_another_now_is_not_asked(hosts: Bench) -> None:
+    launcher = Accounts(hosts.store, account())
+    dispatcher = dispatcher_of(hosts, launcher)
+    job_id = await sent(hosts, launcher, dispatcher)
+    launcher.account = "second"
+    await launcher.show()
+    await ticks(dispatcher)
+    assert len(launcher.calls) == 1
+    assert (await hosts.job(job_id)).open_call is not None
+    launcher.account = "default"
+    await launcher.show()
+    await until(is_now(hosts, job_id, JobStatus.COMPLETED), dispatcher)
+    await dispatcher.close()
+
+
+@pytest.mark.parametrize(
+    ("healthy", "state"),
+    [
+        pytest.param(False, "ready", id="unhealthy"),
+        pytest.param(True, "broken", id="without a key"),
+        pytest.param(True, "starting", id="starting"),
+        pytest.param(True, None, id="without workers"),
+    ],
+)
+@pytest.mark.parametrize("returns", [True, False])
+async def test_an_application_that_cannot_look_is_waited_for_but_not_for_ever(
+    hosts: Bench, healthy: bool, state: str | None, returns: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.dispatch.THOROUGH_S", 0.0)  # no application has room
+    launcher = Accounts(hosts.store, account())
+    dispatcher = dispatcher_of(hosts, launcher)
+    job_id = await sent(hosts, launcher, dispatcher)
+    launcher.records = {ACCOUNT: account(healthy=healthy, reason="" if healthy else "UNHEALTHY")}
+    await hosts.store.publish_pools(list(launcher.records.values()))
+    await launcher.show(**{ACCOUNT: state})
+    await ticks(dispatcher)
+    assert (await hosts.job(job_id)).open_call is not None
+    assert len(launcher.calls) == 1
+    if returns:
+        launcher.records = {ACCOUNT: account()}
+        await hosts.store.publish_pools(list(launcher.records.values()))
+        await launcher.show(**{ACCOUNT: "ready"})
+        await until(is_now(hosts, job_id, JobStatus.COMPLETED), dispatcher)
+    else:
+        monkeypatch.setattr("router.follow_up.ABSENT_S", 0.0)
+        await until(is_now(hosts, job_id, JobStatus.FAILED), dispatcher)
+        job = await hosts.job(job_id)
+        assert job.error is not None
+        assert job.error["code"] == "outcome_unknown"
+        assert len(launcher.calls) == 1
+    await dispatcher.close()
+
+
+@pytest.mark.parametrize("state", ["ready", "away"])
+async def test_an_account_that_merely_has_no_room_is_waited_for(
+    hosts: Bench, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long: its calls end, and then there is room."""
+    monkeypatch.setattr("router.dispatch.THOROUGH_S", 0.0)
+    monkeypatch.setattr("router.follow_up.ABSENT_S", 0.0)
+    launcher = Accounts(hosts.store, account())
+    dispatcher = dispatcher_of(hosts, launcher)
+    job_id = await sent(hosts, launcher, dispatcher)
+    launcher.slots = 0
+    await launcher.show(**{ACCOUNT: state})
+    await ticks(dispatcher)
+    assert (await hosts.job(job_id)).open_call is not None
+    assert len(launcher.calls) == 1
+    launcher.slots = 5
+    await launcher.show()
+    await until(is_now(hosts, job_id, JobStatus.COMPLETED), dispatcher)
+    await dispatcher.close()
+
+
 def origin(model: str = "fake-i2v", offer: str = "replicate", pool: str = ACCOUNT) -> Origin:
     call = RemoteCall(
         "call_1", "vid_1", 1, "replicate", "default", model, offer, CallState.SUBMITTED, {}, 0.5, 0.0
@@ -268,39 +350,78 @@ def origin(model: str = "fake-i2v", offer: str = "replicate", pool: str = ACCOUN
     return Origin(call, call_attempt(1, 0.0, pool=pool))
 
 
-TELLS = {"provider": "replicate", "account": "default"}
+def teller(pool: str = ACCOUNT, account: str = "default", state: str = "ready") -> Worker:
+    """A worker that tells of an account at Replicate."""
+    return account_worker(state, pool=pool, provider="replicate", account=account)
 
 
 @pytest.mark.parametrize(
     ("made", "pools", "workers", "found"),
     [
-        pytest.param(origin(), [account("other"), account()], [], ACCOUNT, id="the one that made it"),
-        pytest.param(origin(), [], [], None, id="none at all"),
-        pytest.param(origin(), [account("other")], [], None, id="another of the same host"),
         pytest.param(
-            origin(), [account("other")], [account_worker(pool="other", **TELLS)], "other", id="renamed"
+            origin(),
+            [account("other"), account()],
+            [teller("other"), teller()],
+            ACCOUNT,
+            id="the one that made it",
+        ),
+        pytest.param(origin(), [], [teller()], None, id="none at all"),
+        pytest.param(origin(), [account()], [], None, id="it is starting"),
+        pytest.param(origin(), [account()], [teller(state="away")], ACCOUNT, id="it sends nothing new"),
+        pytest.param(origin(), [account()], [teller(state="broken")], None, id="it has no key"),
+        pytest.param(origin(), [account(healthy=False)], [teller()], None, id="it is unhealthy"),
+        pytest.param(
+            origin(),
+            [account(healthy=False), account("other")],
+            [teller(), teller("other")],
+            "other",
+            id="it is unhealthy, another of its account is not",
+        ),
+        pytest.param(
+            origin(), [account()], [teller(account="second")], None, id="the name is another account's now"
         ),
         pytest.param(
             origin(),
+            [account(), account("other")],
+            [teller(account="second"), teller("other")],
+            "other",
+            id="the name is another account's now, and its own was renamed",
+        ),
+        pytest.param(
+            origin(),
+            [account()],
+            [teller(), teller(account="second", state="starting")],
+            None,
+            id="its replicas are being replaced by another account's",
+        ),
+        pytest.param(origin(), [account()], [account_worker()], None, id="it tells of none"),
+        pytest.param(origin(), [account("other")], [], None, id="another of the same host"),
+        pytest.param(origin(), [account("other")], [teller("other")], "other", id="renamed"),
+        pytest.param(
+            origin(),
             [account("other")],
-            [account_worker(pool="other", provider="replicate", account="second")],
+            [teller("other", "second")],
             None,
             id="another account of the same host",
         ),
-        pytest.param(origin(), [account(backend="fal")], [], None, id="the name is another host's now"),
-        pytest.param(origin("retired-i2v"), [account()], [], ACCOUNT, id="its card was retired meanwhile"),
-        pytest.param(origin("gone-i2v"), [account()], [], None, id="its card has left the catalog"),
+        pytest.param(
+            origin(), [account(backend="fal")], [teller()], None, id="the name is another host's now"
+        ),
+        pytest.param(
+            origin("retired-i2v"), [account()], [teller()], ACCOUNT, id="its card was retired meanwhile"
+        ),
+        pytest.param(origin("gone-i2v"), [account()], [teller()], None, id="its card has left the catalog"),
         pytest.param(
             origin(offer="engine", pool="e"),
             [account("e", "engine", model="fake-i2v", offer="engine")],
-            [],
+            [teller("e")],
             "e",
             id="an engine",
         ),
         pytest.param(
             origin(offer="engine", pool="e"),
             [account("e", "engine", model="fake-second-i2v", offer="engine")],
-            [],
+            [teller("e")],
             None,
             id="an engine that serves another model now",
         ),
