@@ -16,6 +16,7 @@ from deployments.call_task import CallTask
 from deployments.media_process import Inspected
 from models.errors import MediaUnavailable, ProviderUnavailable, RateLimited, ResultUnusable
 from models.providers.base import Phase, Sighting, Ticket
+from models.providers.limits import LONGEST_LOOK_PAUSE_S
 from router.media import clip_key
 
 log = logging.getLogger("i2v.call")
@@ -76,7 +77,8 @@ async def _fetched(state: CallState, ticket: Ticket, sighting: Sighting, video: 
             if broken >= DOWNLOADS:
                 raise
             log.warning("the result of %s is fetched again: %s", task.job_id, error.message)
-            await asyncio.sleep(max(desk.pace.retry_s, error.retry_after_s or 0.0))
+            pause = min(error.retry_after_s or 0.0, LONGEST_LOOK_PAUSE_S)
+            await state.news.wait(max(desk.pace.retry_s, pause))
         except ResultUnusable:
             fresh += 1
             if fresh > FRESH_LOOKS:

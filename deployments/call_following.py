@@ -9,6 +9,7 @@ from deployments.call_state import CallState
 from deployments.polling import next_look
 from models.errors import Cancelled, OutcomeUnknown, ProviderError, ProviderFault, RateLimited
 from models.providers.base import Phase, Sighting, Ticket
+from models.providers.limits import LONGEST_LOOK_PAUSE_S
 from router.jobs.call_store import CallOutcome, RemoteCall
 
 log = logging.getLogger("i2v.call")
@@ -94,7 +95,9 @@ class _Watch:
             desk.noted(task, error)
             if isinstance(error, RateLimited):
                 desk.turns.refused("look", error.retry_after_s)
-            self._retry_after_s = max(desk.pace.retry_s, error.retry_after_s or 0.0)
+            self._retry_after_s = max(
+                desk.pace.retry_s, min(error.retry_after_s or 0.0, LONGEST_LOOK_PAUSE_S)
+            )
             return None
         self._retry_after_s = 0.0
         return None if self._not_there_yet(sighting) else sighting

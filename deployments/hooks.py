@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deployments.provider_keys import read_key
-from models.errors import FleetUnavailable, HookRefused, ProviderError
+from models.errors import ConfigError, FleetUnavailable, HookRefused, ProviderError
 from models.providers.base import Account, WebhookRefused, WebhookVerifier
 from models.providers.registry import spec
 from router.jobs.store import JobStore
@@ -35,7 +35,7 @@ class AccountHooks:
         self._store = store
         self._settings = settings
         self._verifiers: dict[HookAccount, tuple[str | None, WebhookVerifier]] = {}
-        """By account, with the digest of the key it was made with: a key that is set or changed later is used."""
+        """By account, with the digest of its key: a key that is set or changed later is used."""
 
     async def verified(self, provider: str, account: str, headers: Mapping[str, str], body: bytes) -> str:
         """See `router.hooks.Hooks.verified`."""
@@ -53,7 +53,11 @@ class AccountHooks:
         make = spec(provider).verifier
         if make is None:
             raise HookRefused(f"{provider} sends no webhooks")
-        key = None if known.key_env is None else read_key(known.key_env, self._settings.secrets)
+        try:
+            key = None if known.key_env is None else read_key(known.key_env, self._settings.secrets)
+        except ConfigError as error:
+            # Whoever sends webhooks learns nothing of our variables and paths.
+            raise FleetUnavailable(f"the key of account {account} of {provider} cannot be read") from error
         digest = None if key is None else hashlib.sha256(key.encode()).hexdigest()
         kept = self._verifiers.get(known)
         if kept is not None and kept[0] == digest:

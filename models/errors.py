@@ -298,7 +298,7 @@ class ProviderFault(ProviderError):
 
 
 class ProviderAuth(ProviderError):
-    """The key is missing, wrong, or may not use this model: the whole account is out until it works again.
+    """The key is missing or wrong, or the account is locked: all of it is out until it works again.
 
     Nothing was sent and the job is not at fault: it runs elsewhere, or waits for the account.
     """
@@ -322,7 +322,7 @@ class SpendCapReached(ProviderError):
 
 
 class ModelRetired(ProviderError):
-    """The provider does not serve this model (any more): the offer is flagged."""
+    """The provider does not serve this model (any more), or not to this account: the offer is flagged."""
 
     code = "model_retired"
     title = "The provider does not serve this model"

@@ -52,7 +52,7 @@ def _is_inside(address: IPv4Address | IPv6Address) -> bool:
 
 
 def _carried(address: IPv6Address) -> tuple[IPv4Address, ...]:
-    """The IPv4 addresses inside; of Teredo (RFC 4380) the server's and the client's, of 6to4 (RFC 3056) one."""
+    """The IPv4 addresses inside: of Teredo (RFC 4380) the server's and the client's, of others one."""
     if any(address in prefix for prefix in _CARRIERS):
         return (IPv4Address(int(address) & 0xFFFFFFFF),)
     if address.sixtofour is not None:

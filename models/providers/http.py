@@ -8,8 +8,8 @@ sent at most once, and every way in which it can go wrong is told apart:
   `PoolTimeout`, `ProxyError`), a redirect, a 4xx but 408 and 425, and a 503 that the provider itself gave
   (RFC 9110, 15.6.4: the server cannot take the request now): with `Retry-After`, or in the provider's own
   words: `ProviderUnavailable`, or the answer is returned for the adapter to name the refusal;
-- *it may have been accepted*: the connection broke after it stood, no answer came in time, 408, 425, any other
-  5xx (a proxy's bare 503 among them: it may have passed the request on), an answer cut short:
+- *it may have been accepted*: the connection broke after it stood, no answer came in time, 408, 425, any
+  other 5xx (a proxy's bare 503 among them: it may have passed the request on), an answer cut short:
   `OutcomeUnknown`.
 
 A kept-alive connection that the server has closed in the meantime would look like the second while it is the
@@ -66,8 +66,8 @@ NOT_SENT = (
 MAYBE_SENT = frozenset({408, 425})
 """4xx that do not say that nothing was accepted: a proxy gives 408 when the answer is late, too."""
 WORDS = frozenset({"detail", "title"})
-"""Fields of hosted providers' own errors: fal's `detail`, Replicate's `title` and `detail` (RFC 9457). Proxies
-answer in HTML, in plain text, or with `message`."""
+"""Fields of hosted providers' own errors: fal's `detail`, Replicate's `title` and `detail` (RFC 9457).
+Proxies answer in HTML, in plain text, or with `message`."""
 
 for _quiet in ("httpx", "httpcore"):
     # They log every URL with its query, httpx at INFO already.
@@ -209,8 +209,8 @@ class Api:
             files: File fields.
             params: Query.
             headers: Further headers.
-            refusals: Statuses from 500 up with which this provider says that it accepted nothing, provided that
-                the answer is its own.
+            refusals: Statuses from 500 up with which this provider says that it accepted nothing, provided
+                that the answer is its own.
             words: Fields of this provider's own errors; one of them, or `Retry-After`, shows that.
             limit: Largest answer, bytes.
 

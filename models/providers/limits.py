@@ -36,9 +36,9 @@ LONGEST_LOOK_PAUSE_S = 60.0
 """A longer pause of looks is not believed. Our choice: looks cost nothing, limits on them are by the minute
 (Replicate), and results wait behind them that are deleted after an hour."""
 LONGEST_SUBMIT_PAUSE_S = 300.0
-"""A longer pause of submissions is not believed. Our choice: limits are by the minute (Replicate resets within
-30 s), and a try that is refused once more costs a request each five minutes; one mistaken word of an hour would
-cost an hour of clips."""
+"""A longer pause of submissions is not believed. Our choice: limits are by the minute (Replicate resets
+within 30 s), and to be refused again costs one request in five minutes, while one mistaken word of an hour
+would cost an hour of clips."""
 _LONGEST_S: Mapping[Kind, float] = {"look": LONGEST_LOOK_PAUSE_S, "submit": LONGEST_SUBMIT_PAUSE_S}
 
 

@@ -101,8 +101,8 @@ def rejected_upload(name: str, answer: Answer, file: str, *, keyed: bool = True)
         name: The provider.
         answer: The refusal.
         file: Which input, for messages.
-        keyed: Whether the key was sent. Without it (a signed link to storage) no refusal is about the account:
-            the link has run out or is not for us, and another one may do.
+        keyed: Whether the key was sent. Without it (a signed link to storage) no refusal is about the
+            account: the link has run out or is not for us, and another one may do.
     """
     if not keyed and (
         answer.status in (401, 402, 403, 404, 410)

@@ -128,6 +128,17 @@ async def test_a_key_that_is_changed_later_is_used(
     assert KEY not in repr(vars(hooks)["_verifiers"])
 
 
+async def test_a_key_that_cannot_be_read_is_not_the_senders_to_know(
+    store: SqlJobStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await known(store, "replicate", "http://127.0.0.1:9")
+    monkeypatch.setenv("ACCOUNT_KEY", f"{KEY} twice")
+    with pytest.raises(FleetUnavailable, match="account default of replicate cannot be read") as refused:
+        await AccountHooks(store, settings).verified("replicate", "default", signed(), BODY)
+    assert "ACCOUNT_KEY" not in refused.value.message
+    assert KEY not in refused.value.message
+
+
 async def fals_letter(fake: Fake, receiver: Receiver) -> tuple[str, Mapping[str, str], bytes]:
     """Have a call made at fal; its ticket and the webhook that came of it."""
     adapter = fal.connect(Account("fal", KEY, fake.url))
