@@ -111,8 +111,9 @@ class RequestMap(Sourced):
     """For `controls.camera.kind: brackets`."""
     sends: Constants = Field(default_factory=Table)
     """Constants of every request, such as prompt rewriting off."""
-    version: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
-    """Replicate: version (64 hex digits) of a community model, which has no route by its name alone."""
+    version: str | None = Field(default=None, pattern=r"^([0-9a-f]{64}|[\w.-]+/[\w.-]+)$")
+    """Replicate: version of a community model, which has no route by its name alone: 64 hex digits, or
+    `owner/name` for whatever is newest, where no version is known."""
 
     @model_validator(mode="after")
     def _coherent(self) -> RequestMap:

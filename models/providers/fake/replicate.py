@@ -106,8 +106,10 @@ class _Api:
         if re.fullmatch(r"[0-9a-f]{64}", digits) is None:
             return None
         for candidate, model in self._models.items():
-            known = digits == version_of(candidate, model) or (
-                model.version_prefix != "" and digits.startswith(model.version_prefix)
+            known = (
+                digits == version_of(candidate, model)
+                or digits in model.older_versions
+                or (model.version_prefix != "" and digits.startswith(model.version_prefix))
             )
             if known and name in ("", candidate):
                 return candidate

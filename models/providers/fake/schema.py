@@ -94,6 +94,8 @@ class ModelSpec(Strict):
     """Replicate: has no route by its name, only by its version."""
     version_prefix: str = ""
     """Replicate: as much of the newest version's 64 hex digits as is known."""
+    older_versions: tuple[str, ...] = ()
+    """Replicate: versions before it, which run on."""
     inferred: bool = False
 
 
