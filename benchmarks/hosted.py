@@ -214,7 +214,7 @@ def main() -> int:
         },
         targets=[
             Target(
-                "memory of the replica with all calls in flight", figures["rss_peak_mib"], "<=", 250, "MiB"
+                "memory of the replica, at most", figures["rss_peak_mib"], "<=", 250, "MiB"
             ),
             Target("cores while looking", figures["cores_while_looking"], "<=", 0.4, "cores"),
             Target("looks a second", figures["looks_per_s"], "<=", 1.05 * LOOKS_PER_S, "1/s"),
