@@ -13,11 +13,11 @@ from typing import Any
 from deployments.call_desk import Desk
 from deployments.call_state import CallState
 from deployments.call_task import CallTask
+from deployments.clip_media import store_variants
 from deployments.media_process import Inspected
 from models.errors import MediaUnavailable, ProviderUnavailable, RateLimited, ResultUnusable
 from models.providers.base import Phase, Sighting, Ticket
 from models.providers.limits import LONGEST_LOOK_PAUSE_S
-from router.media import clip_key
 
 log = logging.getLogger("i2v.call")
 
@@ -107,24 +107,14 @@ async def _stored(
 
 
 def _store(desk: Desk, task: CallTask, video: Path, found: Inspected) -> dict[str, dict[str, Any]]:
-    kept: dict[str, dict[str, Any]] = {}
-    try:
-        for variant, path, kind in (
-            ("video", video, "video/mp4"),
-            ("thumbnail", found.thumbnail, "image/jpeg"),
-            ("spritesheet", found.spritesheet, "image/jpeg"),
-        ):
-            stored = desk.media.put_file(clip_key(task.job_id, task.fence, variant), path, kind)
-            kept[variant] = {
-                "key": stored.key,
-                "bytes": stored.bytes,
-                "sha256": stored.sha256,
-                "content_type": kind,
-            }
-    except MediaUnavailable:
-        desk.media.delete([stored["key"] for stored in kept.values()])
-        raise
-    return kept
+    return store_variants(
+        desk.media,
+        task.job_id,
+        task.fence,
+        video=video,
+        thumbnail=found.thumbnail,
+        spritesheet=found.spritesheet,
+    )
 
 
 def _notes(task: CallTask, found: Inspected) -> tuple[str, ...]:

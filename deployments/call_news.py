@@ -16,8 +16,7 @@ class CallNews:
         """A later attempt exists, or the job is over: write nothing more."""
         self.drains = False
         """The replica goes: hand the job back, the call goes on without us."""
-        self.heard = 0
-        """How many webhooks spoke of the call."""
+        self._heard_at = 0.0
         self._event = asyncio.Event()
 
     @property
@@ -41,10 +40,11 @@ class CallNews:
         self.drains = True
         self._event.set()
 
-    def hear(self) -> None:
-        """A webhook came: look now."""
-        self.heard += 1
-        self._event.set()
+    def hear(self, at: float) -> None:
+        """A webhook came at that time: look now, unless it is known already."""
+        if at > self._heard_at:
+            self._heard_at = at
+            self._event.set()
 
     async def wait(self, seconds: float) -> None:
         """Sleep, or until there is news."""

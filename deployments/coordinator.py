@@ -12,16 +12,17 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from deployments.attempt import AttemptRun, Terms
+from deployments.clip_media import forget_attempts
 from deployments.executor import Executor
 from deployments.pace import Pace
 from deployments.ranks import Ranks
-from models.errors import I2VError, JobNotFound, MediaUnavailable, RankLost, StaleFence, StoreUnavailable
+from models.errors import I2VError, JobNotFound, RankLost, StaleFence, StoreUnavailable
 from policies.gang import GangPolicy
 from router.jobs.records import Attempt, Job, Worker
 from router.jobs.store import JobStore
@@ -153,7 +154,8 @@ class Coordinator:
                 return Taken(taken=False, reason=str(error))
             except StoreUnavailable as error:
                 return Taken(taken=False, reason=f"the job could not be begun: {error.message}")
-            await self._sweep(job.id, attempts.values(), fence)
+            began = (row for row in attempts.values() if row.fence < fence and row.started_at is not None)
+            await forget_attempts(self._media, job.id, [row.fence for row in began])
             await AttemptRun(
                 self._store,
                 self._media,
@@ -205,16 +207,6 @@ class Coordinator:
         if attempt is not None and not terms.serves(attempt.model, attempt.offer):
             mine = f"{terms.model}/{terms.offer}"
             raise WrongWorker(f"this replica runs {mine}, not {attempt.model}/{attempt.offer}")
-
-    async def _sweep(self, job_id: str, attempts: Iterable[Attempt], fence: int) -> None:
-        """Remove what earlier attempts left: one that died between storing and publishing told nobody."""
-        for earlier in attempts:
-            if earlier.fence >= fence or earlier.started_at is None:
-                continue
-            try:
-                await asyncio.to_thread(self._media.delete_prefix, f"clips/{job_id}/{earlier.fence}")
-            except MediaUnavailable as error:
-                log.warning("media of attempt %s of %s stay: %s", earlier.fence, job_id, error)
 
     # --- ranks ------------------------------------------------------------------------------------
 

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from deployments.clip_media import store_variants
 from deployments.monitor import Monitor
 from deployments.ranks import ClipTask, Event
 from models.errors import MediaUnavailable
 from models.runners.base import RunRequest, RunResult, Stage
 from models.runners.encode import Encoded, encode_clip
-from router.media import MediaStore, clip_key
+from router.media import MediaStore
 
 log = logging.getLogger("i2v.rank")
 
@@ -61,25 +62,15 @@ def deliver(
 
 
 def store_media(media: MediaStore, task: ClipTask, encoded: Encoded) -> dict[str, dict[str, Any]]:
-    """All variants, or none: what was stored before one failed is removed again."""
-    kept: dict[str, dict[str, Any]] = {}
-    try:
-        for variant, path, kind in (
-            ("video", encoded.video, "video/mp4"),
-            ("thumbnail", encoded.thumbnail, "image/jpeg"),
-            ("spritesheet", encoded.spritesheet, "image/jpeg"),
-        ):
-            stored = media.put_file(clip_key(task.job_id, task.fence, variant), path, kind)
-            kept[variant] = {
-                "key": stored.key,
-                "bytes": stored.bytes,
-                "sha256": stored.sha256,
-                "content_type": kind,
-            }
-    except MediaUnavailable:
-        media.delete([stored["key"] for stored in kept.values()])
-        raise
-    return kept
+    """All variants, or none."""
+    return store_variants(
+        media,
+        task.job_id,
+        task.fence,
+        video=encoded.video,
+        thumbnail=encoded.thumbnail,
+        spritesheet=encoded.spritesheet,
+    )
 
 
 def _patiently(store: Callable[[], dict[str, dict[str, Any]]], monitor: Monitor) -> dict[str, dict[str, Any]]:

@@ -24,12 +24,12 @@ from deployments.call_orphans import sweep
 from deployments.call_run import see_through
 from deployments.call_state import CallState
 from deployments.call_task import CallTask, call_task
+from deployments.clip_media import forget_attempts
 from models.catalog import Catalog
 from models.errors import (
     ConfigError,
     I2VError,
     JobNotFound,
-    MediaUnavailable,
     ProviderError,
     StaleFence,
     StoreUnavailable,
@@ -95,7 +95,6 @@ class ProviderWorker:
         self._takes: dict[str, asyncio.Task[Taken]] = {}
         self._runs: dict[str, CallState] = {}
         self._running: set[asyncio.Task[None]] = set()
-        self._heard: dict[str, float] = {}
         self._leaving = False
         self._changed = asyncio.Event()
         """The row says something else now."""
@@ -256,20 +255,11 @@ class ProviderWorker:
             before.news.overtake()
         self._runs[task.job_id] = state
         try:
-            await self._forget_earlier(desk, task)
+            await forget_attempts(desk.media, task.job_id, range(1, task.fence))
             await see_through(state)
         finally:
             if self._runs.get(task.job_id) is state:
                 del self._runs[task.job_id]
-                self._heard.pop(task.job_id, None)
-
-    async def _forget_earlier(self, desk: Desk, task: CallTask) -> None:
-        """Remove what attempts before left: one that died between storing and publishing told nobody."""
-        for fence in range(1, task.fence):
-            try:
-                await asyncio.to_thread(desk.media.delete_prefix, f"clips/{task.job_id}/{fence}")
-            except MediaUnavailable as error:
-                log.warning("media of attempt %s of %s stay: %s", fence, task.job_id, error)
 
     @property
     def _lease_s(self) -> float:
@@ -301,9 +291,7 @@ class ProviderWorker:
             for job_id in news.cancel:
                 runs[job_id].news.cancel()
             for job_id, at in news.heard.items():
-                if at > self._heard.get(job_id, 0.0):
-                    self._heard[job_id] = at
-                    runs[job_id].news.hear()
+                runs[job_id].news.hear(at)
 
     async def _check(self) -> None:
         """Connect when a key turns up; ask an account that was out whether it works again."""
