@@ -213,9 +213,7 @@ def main() -> int:
             "requests a second that Replicate allows": 50,
         },
         targets=[
-            Target(
-                "memory of the replica, at most", figures["rss_peak_mib"], "<=", 250, "MiB"
-            ),
+            Target("memory of the replica, at most", figures["rss_peak_mib"], "<=", 250, "MiB"),
             Target("cores while looking", figures["cores_while_looking"], "<=", 0.4, "cores"),
             Target("looks a second", figures["looks_per_s"], "<=", 1.05 * LOOKS_PER_S, "1/s"),
             Target("submission beside a bare POST", figures["submission_added_ms"], "<=", 10.0, "ms"),

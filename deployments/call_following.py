@@ -117,7 +117,7 @@ class _Watch:
         """The last sighting; a call that we ended ourselves for its length is a fault of the provider."""
         ours = self._stopping_since is not None and not self._state.news.cancelled
         if ours and sighting.phase is Phase.CANCELLED:
-            cost = self._state.cost(sighting, billed=bool(sighting.billed))
+            cost = self._state.charge(sighting, billed=bool(sighting.billed))
             self._state.close_as(CallOutcome.CANCELLED, cost)
             raise ProviderFault(f"no end after {self.elapsed:.0f} s: the call was cancelled")
         return sighting

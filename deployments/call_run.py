@@ -68,7 +68,8 @@ async def _see_through(state: CallState) -> None:
         raise
     except (ProviderAuth, QuotaExhausted, SpendCapReached) as error:
         # The account is at fault, not the job: it costs no attempt, and the account is out for a while.
-        state.desk.noted(task, error)
+        if isinstance(error, SpendCapReached):
+            state.desk.noted(task, error)  # the others were noted where the provider said so
         told, end = f"{error.code}: {error.message}", state.end
         await state.write(lambda: store.hand_back(task.job_id, task.fence, reason=told, call=end))
     except I2VError as error:
@@ -89,7 +90,7 @@ def _not_made(state: CallState, sighting: Sighting) -> None:
         state.close_as(CallOutcome.UNKNOWN, state.price())
         raise OutcomeUnknown("the provider does not know the call any more; it may have been charged")
     outcome = CallOutcome.CANCELLED if sighting.phase is Phase.CANCELLED else CallOutcome.FAILED
-    state.close_as(outcome, state.cost(sighting, billed=bool(sighting.billed)))
+    state.close_as(outcome, state.charge(sighting, billed=bool(sighting.billed)))
     if cancelled:
         raise Cancelled(f"cancelled; the call {sighting.phase} at the provider")
     error = sighting.error or ProviderFault(f"the call {sighting.phase} at the provider, without a reason")
@@ -100,9 +101,8 @@ def _not_made(state: CallState, sighting: Sighting) -> None:
 async def _publish(
     state: CallState, call: RemoteCall, ticket: Ticket, sighting: Sighting, seconds: float
 ) -> None:
-    cost = state.cost(sighting, billed=True, seconds=seconds)
-    booked = cost if state.desk.provider.abilities.paid else 0.0
-    state.close_as(CallOutcome.SUCCEEDED, booked)
+    charge = state.charge(sighting, billed=True)
+    state.close_as(CallOutcome.SUCCEEDED, charge)
     state.heed()
     state.desk.noted(state.task, None)
     await state.show("downloading")
@@ -111,10 +111,10 @@ async def _publish(
     try:
         made = await deliver(state, ticket, sighting)
     except (ResultUnusable, Cancelled):
-        state.close_as(CallOutcome.SUCCEEDED, booked)
+        state.close_as(CallOutcome.SUCCEEDED, charge)
         raise
-    state.close_as(CallOutcome.SUCCEEDED, booked)
-    await _complete(state, call, ticket, sighting, made, cost, seconds)
+    state.close_as(CallOutcome.SUCCEEDED, charge)
+    await _complete(state, call, ticket, sighting, made, charge, seconds)
 
 
 async def _complete(
@@ -123,15 +123,16 @@ async def _complete(
     ticket: Ticket,
     sighting: Sighting,
     made: Delivered,
-    cost: float,
+    charge: float,
     seconds: float,
 ) -> None:
     task, desk = state.task, state.desk
-    worked_s = seconds if desk.provider.abilities.paid else sighting.run_seconds or seconds
-    gpu_seconds = 0.0 if desk.provider.abilities.paid else worked_s * task.gpus
+    paid = desk.provider.abilities.paid
+    worked_s = seconds if paid else sighting.run_seconds or seconds
+    gpu_seconds = 0.0 if paid else worked_s * task.gpus
     usage = {
         "gpu_seconds": round(gpu_seconds, 3),
-        "usd": round(cost, 6),
+        "usd": round(charge + gpu_seconds * (desk.usd_per_gpu_s or 0.0), 6),
         "predicted_seconds": task.expected_s,
         "predicted_usd": task.usd,
         "actual_seconds": round(seconds, 3),

@@ -83,13 +83,7 @@ class CallState:
 
     async def take_turn(self, kind: Kind) -> None:
         """Wait until the account's limits let a request go; also until there is news to heed."""
-        limits = self.desk.turns.limits
-        wait = limits.wait_s(kind, time.monotonic())
-        while wait > 0 and not self.news.stops:
-            await self.news.wait(wait)
-            now = time.monotonic()
-            # When a pause comes meanwhile, it queues again behind it, so that not all go at its end.
-            wait = limits.wait_s(kind, now) if limits.paused_s(kind, now) > 0 else 0.0
+        await self.desk.turns.turn(kind, sleep=self.news.wait, stops=lambda: self.news.stops)
 
     # --- money -------------------------------------------------------------------------------------
 
@@ -97,19 +91,10 @@ class CallState:
         """What the call should cost; an engine costs GPU time, which is told with the clip."""
         return (self.task.usd or 0.0) if self.desk.provider.abilities.paid else 0.0
 
-    def cost(self, sighting: Sighting, *, billed: bool, seconds: float = 0.0) -> float:
-        """What it cost: the provider's word, else the card's price; of an engine its GPU time.
-
-        Args:
-            sighting: How the call ended.
-            billed: Whether the provider charges for it.
-            seconds: How long it took, where an engine does not tell how long it worked.
-        """
-        desk = self.desk
+    def charge(self, sighting: Sighting, *, billed: bool) -> float:
+        """What the provider takes for it: its own word, else the card's price; an engine takes nothing."""
         if sighting.usd is not None:
             return sighting.usd
-        if not desk.provider.abilities.paid:
-            return (sighting.run_seconds or seconds) * self.task.gpus * (desk.usd_per_gpu_s or 0.0)
         return self.price() if billed else 0.0
 
     def close_as(self, outcome: CallOutcome, usd: float = 0.0) -> None:

@@ -81,7 +81,7 @@ VLLM_OMNI: Final = Quirks(
 SGLANG: Final = Quirks(
     "sglang",
     COMMON | {"num_frames", "flow_shift", "guidance_scale_2"},
-    # A TODO in its source says that aborting is still to be supported.
+    # Its source says that aborting is still to be supported.
     tells_progress=True,
     tells_run=True,
 )

@@ -165,14 +165,26 @@ class Turnstile:
         self._clock = clock
         self._sleep = sleep
 
-    async def turn(self, kind: Kind) -> None:
+    async def turn(
+        self,
+        kind: Kind,
+        *,
+        sleep: Callable[[float], Awaitable[None]] | None = None,
+        stops: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Return when a request of this kind may be sent.
 
         When a pause comes while it waits, it queues again behind the pause, so that not all go at its end.
+
+        Args:
+            kind: What is to be sent.
+            sleep: Waits instead of the turnstile itself; may return early, the turn is then taken early.
+            stops: Whether there is something more urgent than waiting.
         """
+        sleep = sleep or self._sleep
         wait = self.limits.wait_s(kind, self._clock())
-        while wait > 0:
-            await self._sleep(wait)
+        while wait > 0 and not stops():
+            await sleep(wait)
             now = self._clock()
             wait = self.limits.wait_s(kind, now) if self.limits.paused_s(kind, now) > 0 else 0.0
 
